@@ -1,0 +1,26 @@
+//! What the operator declared, valid by construction, and what a script declares about itself.
+//!
+//! Pure data: nothing here reads a file, runs a command or knows Proxmox's spelling. [`crate::config`] makes a
+//! [`Site`] from JSON files; [`crate::script`] makes a [`Catalogue`] from `.rhai` files.
+
+mod boot;
+mod catalogue;
+mod firewall;
+mod guest;
+mod id;
+mod network;
+mod node;
+mod service;
+mod site;
+mod storage;
+
+pub use boot::Boot;
+pub use catalogue::{Catalogue, LxcNeeds, ParamSpec, ParamType, ScriptKind, ScriptSpec, Target};
+pub use firewall::{Direction, Firewall, FirewallAction, FirewallRule};
+pub use guest::{Guest, HealthCheck, IdMap, LifecycleSnapshots, LxcSettings, Origin, PortainerRole, Role, VmSettings};
+pub use id::{GuestId, GuestKind, InvalidGuestId};
+pub use network::{Address, Cidr, InvalidAddress, InvalidMac, MacAddress, Nic};
+pub use node::{Node, NodeStorage};
+pub use service::{Certificate, DnsRecord, Stack, TraefikService};
+pub use site::Site;
+pub use storage::{BindMount, NfsVolume, RootDisk, Volume};

@@ -1,0 +1,17 @@
+//! One binary for all integration tests: `cargo test --test suite`.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod cli;
+mod config;
+mod create;
+mod engine;
+mod failures;
+mod features;
+mod host;
+mod machine;
+mod plan;
+mod pve;
+mod sandbox;
+mod script;
+mod tidy;
