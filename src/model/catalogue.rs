@@ -145,3 +145,17 @@ impl Catalogue {
         }
     }
 }
+
+/// What the scripts of a guest ask of Proxmox before it is configured: the answers of their `prepare`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Prepared {
+    /// Device nodes handed in (`devN`): path on the node -> mode, e.g. `/dev/fuse` -> `0666`.
+    pub devices: BTreeMap<String, String>,
+    /// Directories shown inside.
+    pub mounts: Vec<super::BindMount>,
+    /// Proxmox features: `nesting` -> `1`.
+    pub features: BTreeMap<String, String>,
+    /// Raw `lxc.*` lines.
+    pub lines: Vec<(String, String)>,
+}

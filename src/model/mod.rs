@@ -15,7 +15,7 @@ mod site;
 mod storage;
 
 pub use boot::Boot;
-pub use catalogue::{Catalogue, LxcNeeds, ParamSpec, ParamType, ScriptKind, ScriptSpec, Target};
+pub use catalogue::{Catalogue, LxcNeeds, ParamSpec, ParamType, Prepared, ScriptKind, ScriptSpec, Target};
 pub use firewall::{Direction, Firewall, FirewallAction, FirewallRule};
 pub use guest::{Guest, HealthCheck, IdMap, LifecycleSnapshots, LxcSettings, Origin, PortainerRole, Role, VmSettings};
 pub use id::{GuestId, GuestKind, InvalidGuestId};
