@@ -199,6 +199,13 @@ pub enum Event {
         /// What.
         difference: Difference,
     },
+    /// Something differs and was left as it is, because nobody consented to what changing it costs.
+    Pending {
+        /// Guest.
+        guest: GuestId,
+        /// What.
+        difference: Difference,
+    },
     /// Something was asked of a host.
     Did {
         /// Guest whose turn it was; absent outside of guests.

@@ -1,0 +1,23 @@
+//! A failure as an operator reads it: cause, command, its last lines, where in the script, what to do.
+
+use super::style::{DIM, FAILED, STRONG, paint};
+use crate::event::Failure;
+
+/// Several lines, each indented by `indent` blanks, without a trailing newline.
+pub fn render(failure: &Failure, indent: usize) -> String {
+    let mut lines = vec![paint(FAILED, "error: ") + &failure.message];
+    if let Some(command) = &failure.command {
+        lines.push(paint(DIM, "  command: ") + command);
+    }
+    if let Some(output) = failure.output.as_deref().filter(|text| !text.trim().is_empty()) {
+        lines.extend(output.trim_end().lines().map(|line| paint(DIM, "  | ") + line));
+    }
+    if let Some(trace) = &failure.trace {
+        lines.extend(trace.trim_end().lines().map(|line| format!("  {line}")));
+    }
+    if let Some(hint) = &failure.hint {
+        lines.push(paint(STRONG, "  hint: ") + hint);
+    }
+    let margin = " ".repeat(indent);
+    lines.iter().map(|line| format!("{margin}{line}")).collect::<Vec<_>>().join("\n")
+}

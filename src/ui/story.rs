@@ -1,0 +1,118 @@
+//! What happened, folded from events: per guest its steps, differences and end.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde::Serialize;
+
+use crate::event::{Difference, Event, Outcome, Stamped, Step};
+use crate::model::GuestId;
+
+/// One step of a guest that ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepStory {
+    /// Which.
+    pub step: Step,
+    /// How it ended.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// Node time in seconds.
+    #[serde(serialize_with = "seconds")]
+    pub elapsed: Duration,
+    /// What differed or was changed in it.
+    pub changes: Vec<Difference>,
+}
+
+/// A guest's part.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct GuestStory {
+    /// Its name.
+    pub name: String,
+    /// Steps in the order in which they ended.
+    pub steps: Vec<StepStory>,
+    /// Differences left as they are.
+    pub pending: Vec<Difference>,
+    /// How it ended; absent: it did not.
+    #[serde(flatten)]
+    pub outcome: Option<Outcome>,
+    /// Node time in seconds.
+    #[serde(serialize_with = "seconds")]
+    pub elapsed: Duration,
+    #[serde(skip)]
+    open: Vec<Difference>,
+}
+
+/// A whole run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Story {
+    /// Run id.
+    pub run: String,
+    /// What was asked for.
+    pub command: String,
+    /// Guests in plan order.
+    pub guests: IndexMap<GuestId, GuestStory>,
+    /// Changing values that were handed to the host.
+    pub changing: usize,
+    /// Processes that were started on the node.
+    pub processes: usize,
+    /// Node time in seconds.
+    #[serde(serialize_with = "seconds")]
+    pub elapsed: Duration,
+    /// Ended by the operator.
+    pub interrupted: bool,
+}
+
+fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((duration.as_secs_f64() * 1000.0).round() / 1000.0)
+}
+
+impl Story {
+    /// Folds one more event in.
+    pub fn tell(&mut self, stamped: &Stamped) {
+        match &stamped.event {
+            Event::RunStarted { run, command, guests } => {
+                self.run.clone_from(run);
+                self.command.clone_from(command);
+                for (id, name) in guests {
+                    self.guests.insert(*id, GuestStory { name: name.clone(), ..GuestStory::default() });
+                }
+            }
+            Event::StepStarted { guest, .. } => self.guest(*guest).open.clear(),
+            Event::StepFinished { guest, step, outcome, elapsed } => {
+                let story = self.guest(*guest);
+                let changes = std::mem::take(&mut story.open);
+                story.steps.push(StepStory {
+                    step: step.clone(),
+                    outcome: outcome.clone(),
+                    elapsed: *elapsed,
+                    changes,
+                });
+            }
+            Event::Change { guest, difference } => self.guest(*guest).open.push(difference.clone()),
+            Event::Pending { guest, difference } => self.guest(*guest).pending.push(difference.clone()),
+            Event::GuestFinished { guest, outcome, elapsed } => {
+                let story = self.guest(*guest);
+                story.outcome = Some(outcome.clone());
+                story.elapsed = *elapsed;
+            }
+            Event::Did { effect, process, .. } => {
+                self.changing += usize::from(*effect == crate::command::Effect::Change);
+                self.processes += usize::from(*process);
+            }
+            Event::RunFinished { elapsed, interrupted } => {
+                self.elapsed = *elapsed;
+                self.interrupted = *interrupted;
+            }
+            Event::GuestStarted { .. } | Event::Section { .. } | Event::Waiting { .. } | Event::Message { .. } => {}
+        }
+    }
+
+    fn guest(&mut self, id: GuestId) -> &mut GuestStory {
+        self.guests.entry(id).or_default()
+    }
+
+    /// Guests that ended like this.
+    pub fn ended(&self, like: impl Fn(&Outcome) -> bool) -> usize {
+        self.guests.values().filter(|guest| guest.outcome.as_ref().is_some_and(&like)).count()
+    }
+}

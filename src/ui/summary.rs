@@ -1,0 +1,136 @@
+//! What is told at the end of a run or a plan: root causes first, then what changed, then the count.
+
+use super::style::{self, DIM, FAILED, SKIPPED, STRONG, paint};
+use super::{GuestStory, Story, failure, time};
+use crate::event::{Cost, Difference, Outcome};
+use crate::model::GuestId;
+
+/// How a story is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// It happened.
+    Run,
+    /// It would happen.
+    Plan,
+}
+
+/// The end of a story in lines.
+pub fn render(story: &Story, telling: Telling, verbose: bool) -> String {
+    let mut text = String::new();
+    for (id, guest) in &story.guests {
+        if telling == Telling::Plan || verbose {
+            text.push_str(&changes(*id, guest));
+        }
+    }
+    for (id, guest) in &story.guests {
+        if let Some(Outcome::Failed { cause }) = &guest.outcome {
+            let step = guest.steps.iter().rev().find(|step| matches!(step.outcome, Outcome::Failed { .. }));
+            let at = step.map(|step| format!(" at {}", step.step)).unwrap_or_default();
+            text.push_str(&format!("\n{}{at}\n{}\n", heading(*id, guest), failure::render(cause, 2)));
+        }
+    }
+    for (id, guest) in &story.guests {
+        if let Some(Outcome::Skipped { reason }) = &guest.outcome {
+            text.push_str(&format!("{} {}\n", heading(*id, guest), paint(SKIPPED, format!("skipped: {reason}"))));
+        }
+    }
+    for (id, guest) in &story.guests {
+        for difference in &guest.pending {
+            let needs = match difference.cost {
+                Cost::Restart => "needs a restart; `--yes` consents",
+                Cost::Rebuild => "needs a rebuild; delete the guest and create it again",
+                Cost::None => "left as it is",
+            };
+            let line = format!("{} pending: {} ({needs})\n", heading(*id, guest), brief(difference));
+            text.push_str(&line);
+        }
+    }
+    text.push_str(&count(story, telling));
+    text
+}
+
+fn heading(id: GuestId, guest: &GuestStory) -> String {
+    format!("{} {}", paint(STRONG, id), guest.name)
+}
+
+fn changes(id: GuestId, guest: &GuestStory) -> String {
+    let touched: Vec<_> = guest
+        .steps
+        .iter()
+        .filter(|step| !matches!(step.outcome, Outcome::Unchanged) || !step.changes.is_empty())
+        .collect();
+    if touched.is_empty() {
+        return String::new();
+    }
+    let mut text = heading(id, guest) + "\n";
+    for step in touched {
+        let reason = match &step.outcome {
+            Outcome::Skipped { reason } => format!(": {reason}"),
+            _ => String::new(),
+        };
+        let word = paint(style::of(&step.outcome), style::word(&step.outcome));
+        text.push_str(&format!("  {:<24} {word}{reason}\n", step.step));
+        for difference in &step.changes {
+            text.push_str(&format!("    {}{}\n", brief(difference), price(difference)));
+            if let Some(diff) = &difference.diff {
+                text.extend(diff.lines().map(|line| format!("      {}\n", colored(line))));
+            }
+        }
+    }
+    text
+}
+
+/// `memory 2048 -> 3333`.
+fn brief(difference: &Difference) -> String {
+    match (&difference.from, &difference.to) {
+        (Some(from), Some(to)) => format!("{} {from} -> {to}", difference.what),
+        (None, Some(to)) => format!("{} {to}", difference.what),
+        (Some(from), None) => format!("{} {from} -> (none)", difference.what),
+        (None, None) => difference.what.clone(),
+    }
+}
+
+fn price(difference: &Difference) -> &'static str {
+    match difference.cost {
+        Cost::None => "",
+        Cost::Restart => "  [restart]",
+        Cost::Rebuild => "  [rebuild]",
+    }
+}
+
+fn colored(line: &str) -> String {
+    match line.as_bytes().first() {
+        Some(b'+') => paint(style::UNCHANGED, line),
+        Some(b'-') => paint(FAILED, line),
+        _ => paint(DIM, line),
+    }
+}
+
+fn count(story: &Story, telling: Telling) -> String {
+    let changed = story.ended(|outcome| *outcome == Outcome::Changed);
+    let unchanged = story.ended(|outcome| *outcome == Outcome::Unchanged);
+    let failed = story.ended(|outcome| matches!(outcome, Outcome::Failed { .. }));
+    let skipped = story.ended(|outcome| matches!(outcome, Outcome::Skipped { .. }));
+    let unfinished = story.guests.values().filter(|guest| guest.outcome.is_none()).count();
+    let would = if telling == Telling::Plan { "to change" } else { "changed" };
+    let mut parts = Vec::new();
+    for (number, word, style) in [
+        (changed, would, style::CHANGED),
+        (unchanged, "unchanged", style::UNCHANGED),
+        (failed, "failed", FAILED),
+        (skipped, "skipped", SKIPPED),
+        (unfinished, "not finished", SKIPPED),
+    ] {
+        if number > 0 {
+            parts.push(paint(style, format!("{number} {word}")));
+        }
+    }
+    let guests = story.guests.len();
+    let noun = if guests == 1 { "guest" } else { "guests" };
+    let interrupted = if story.interrupted { ", interrupted: run the same command again to go on" } else { "" };
+    let took = match telling {
+        Telling::Run => format!(" in {}", time::short(story.elapsed)),
+        Telling::Plan => String::new(),
+    };
+    format!("{guests} {noun}: {}{took}{interrupted}\n", parts.join(", "))
+}
