@@ -18,6 +18,7 @@
 //! | `Remove` | absent is fine; `recursive` for directories | `IsADirectory` (not recursive) |
 //! | `Move` | rename, replacing a file | `NotFound` |
 //! | `SetAttributes` | mode and owner of an existing path, symlinks followed | `NotFound`, `NoSuchUser` |
+//! | `Fetch` | a file on the node, whole or not at all; on the node only | `NotFound` (status 404 or no such member), `Conflict` (another digest), `Timeout`, `NoSpace`, `Failed` (no answer, another status) |
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -163,6 +164,19 @@ pub enum Op {
     Move { from: String, to: String },
     /// Mode and owner.
     SetAttributes { path: String, attributes: Attributes },
+    /// A file fetched over HTTP(S) to a path of the node ([`Place::Node`] only): the system's roots are believed, up to
+    /// ten redirects followed, the answer streamed beside `path`, compared with `sha256` and moved into place; nothing
+    /// is left behind otherwise. Modelled machines answer with bytes of their own making, the same for the same values.
+    Fetch {
+        /// Absolute URL.
+        url: String,
+        /// SHA-256 that what was fetched must have, lower-case hex.
+        sha256: String,
+        /// Keep only this member of the fetched tar (plain, gzip, xz, zstd) or zip archive.
+        member: Option<String>,
+        /// Where to; parents are made.
+        path: String,
+    },
     /// Installed Debian packages: name -> version.
     Packages,
     /// Package index brought up to date (`apt-get update`), waiting for locks.
@@ -221,6 +235,7 @@ impl Op {
             | Op::Remove { .. }
             | Op::Move { .. }
             | Op::SetAttributes { .. }
+            | Op::Fetch { .. }
             | Op::RefreshPackages
             | Op::InstallPackages { .. }
             | Op::RemovePackages { .. }
@@ -249,6 +264,7 @@ impl fmt::Display for Op {
             Op::Remove { path, .. } => write!(f, "remove {path}"),
             Op::Move { from, to } => write!(f, "move {from} -> {to}"),
             Op::SetAttributes { path, .. } => write!(f, "set attributes {path}"),
+            Op::Fetch { url, path, .. } => write!(f, "fetch {url} to {path}"),
             Op::Packages => f.write_str("list packages"),
             Op::RefreshPackages => f.write_str("refresh package index"),
             Op::InstallPackages { names, .. } => write!(f, "install {}", names.join(" ")),

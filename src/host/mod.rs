@@ -111,6 +111,9 @@ pub enum HostError {
         /// Its words about itself.
         owner: String,
     },
+    /// A rehearsal cannot know the answer.
+    #[error("a rehearsal cannot know what `{0}` answers")]
+    Unknown(String),
     /// This host cannot do it at all.
     #[error("{0}")]
     Unsupported(String),
