@@ -139,6 +139,7 @@ pub struct Exec {
 
 /// One plain read or write inside a machine.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the table above explains the operations, their fields are named after what they are")]
 pub enum Op {
     /// What a path is (symlinks not followed).
     Stat { path: String },
@@ -378,6 +379,7 @@ pub struct Group {
 
 /// What an Op answered.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each variant says what its fields are")]
 pub enum OpValue {
     /// Done; nothing to tell.
     Done,

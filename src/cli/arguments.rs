@@ -1,0 +1,102 @@
+//! What can be typed. Each verb's own arguments, with their help, are in its file under `verbs`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::verbs;
+
+/// Declares a Proxmox VE host in JSON and makes it so: containers and virtual machines, created in dependency order
+/// and provisioned by Rhai scripts.
+#[derive(Debug, Parser)]
+#[command(name = "phoenix", version, max_term_width = 100, propagate_version = true)]
+pub struct Arguments {
+    /// Options of every verb.
+    #[command(flatten)]
+    pub globals: Globals,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Globals {
+    /// Configuration directory [default: /etc/phoenix; for the sandbox else ./etc, else the built-in platform]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub config: Option<PathBuf>,
+    /// Directory with `features/` and `apps/` that is searched first
+    #[arg(long, global = true, value_name = "DIR")]
+    pub scripts: Option<PathBuf>,
+    /// Where to act: `local` (this node) or `sandbox[:FILE]` (an emulated node) [default: local]
+    #[arg(long, global = true, value_name = "HOST", conflicts_with = "sandbox")]
+    pub host: Option<String>,
+    /// Act on the emulated node (`--host sandbox`)
+    #[arg(long, global = true)]
+    pub sandbox: bool,
+    /// Make the emulated node fail: `fail:K`, `kill:K` or `lost:ID:K` at the K-th changing call (sandbox only)
+    #[arg(long, global = true, value_name = "FAULT")]
+    pub fault: Vec<String>,
+    /// Warnings and programs that nobody modelled count as errors
+    #[arg(long, global = true)]
+    pub strict: bool,
+    /// Guests worked on at the same time
+    #[arg(long, global = true, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: u16,
+    /// Print JSON: a document, or one event per line for runs
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Show only failures
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Show unchanged steps and differences too; twice: every command
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+    /// Do not ask: consent to restarts and deletions
+    #[arg(short, long, global = true)]
+    pub yes: bool,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On terminals, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Create and provision guests and what they depend on
+    Create(verbs::create::Args),
+    /// Show what `create` would change, and what it costs
+    Plan(verbs::plan::Args),
+    /// Start guests, their dependencies first
+    Start(verbs::power::StartArgs),
+    /// Stop guests
+    Stop(verbs::power::StopArgs),
+    /// Restart guests
+    Restart(verbs::power::StopArgs),
+    /// Delete guests that phoenix made
+    Delete(verbs::delete::Args),
+    /// Show declared guests against what is there
+    Status(verbs::status::Args),
+    /// Draw the dependency graph
+    Graph(verbs::graph::Args),
+    /// Check configuration and scripts, and with `--host` the node
+    Check(verbs::check::Args),
+    /// Show the configuration as phoenix understands it
+    Config(verbs::config::Args),
+    /// Work on features and apps
+    Feature(verbs::feature::Args),
+    /// Look around in the emulated node
+    Sandbox(verbs::sandbox::Args),
+}

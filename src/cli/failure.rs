@@ -1,0 +1,100 @@
+//! Errors -> exit code and hints. The only place that knows the exit codes.
+
+use std::process::ExitCode;
+
+use crate::event::Failure;
+use crate::finding::Finding;
+use crate::host::HostError;
+use crate::ui;
+
+/// How a verb ended when nothing prevented it from doing its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Fine.
+    Fine,
+    /// A guest, step or check failed.
+    Failed,
+    /// Changes are pending.
+    Pending,
+    /// Ended by the operator.
+    Interrupted,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Fine => 0,
+            Exit::Failed => 1,
+            Exit::Pending => 5,
+            Exit::Interrupted => 130,
+        })
+    }
+}
+
+/// Why a verb could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The words typed make no sense.
+    #[error("{message}")]
+    Usage {
+        /// Why not.
+        message: String,
+        /// What to type instead.
+        hint: Option<String>,
+    },
+    /// Files are wrong.
+    #[error("{}", ui::findings::count(.0))]
+    Findings(Vec<Finding>),
+}
+
+impl Refusal {
+    /// The words typed make no sense.
+    pub fn usage(message: impl Into<String>) -> Refusal {
+        Refusal::Usage { message: message.into(), hint: None }
+    }
+
+    /// The same with advice.
+    pub fn hint(self, advice: impl Into<String>) -> Refusal {
+        match self {
+            Refusal::Usage { message, .. } => Refusal::Usage { message, hint: Some(advice.into()) },
+            findings @ Refusal::Findings(_) => findings,
+        }
+    }
+}
+
+/// Prints why a verb could not do its work and tells the exit code: 2 usage, 3 files, 4 node, 130 interrupted, else 1.
+pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
+    if let Some(Refusal::Findings(findings)) = error.downcast_ref() {
+        print_findings(findings, json);
+        return ExitCode::from(3);
+    }
+    let host = error.chain().find_map(|cause| cause.downcast_ref::<HostError>());
+    let (code, hint) = match (error.downcast_ref::<Refusal>(), host) {
+        (Some(Refusal::Usage { hint, .. }), _) => (2, hint.clone()),
+        (_, Some(HostError::Interrupted)) => (130, None),
+        (_, Some(HostError::Locked { .. })) => (4, Some("wait for it, or stop it with Ctrl-C there".to_owned())),
+        (_, Some(HostError::Unreachable { .. } | HostError::Lost { .. } | HostError::Unsupported(_))) => (4, None),
+        (_, Some(HostError::NotFound { .. })) => (
+            4,
+            Some("this is no Proxmox VE node; try the emulated one with `--sandbox`, or name a node with `--host`".into()),
+        ),
+        _ => (1, None),
+    };
+    let failure = Failure { hint, ..Failure::new(format!("{error:#}")) };
+    if json {
+        anstream::println!("{}", serde_json::json!({ "error": failure, "exit": code }));
+    } else {
+        anstream::eprintln!("{}", ui::failure::render(&failure, 0));
+    }
+    ExitCode::from(code)
+}
+
+/// Findings on standard error, or as a JSON document on standard output.
+pub fn print_findings(findings: &[Finding], json: bool) {
+    if json {
+        let all: Vec<_> = findings.iter().map(ui::findings::json).collect();
+        anstream::println!("{}", serde_json::json!({ "findings": all }));
+    } else {
+        anstream::eprint!("{}", ui::findings::render(findings, true));
+    }
+}
