@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BindMount, Boot, DnsRecord, Firewall, GuestId, GuestKind, NfsVolume, Nic, RootDisk, TraefikService, Volume,
+    BindMount, Boot, DnsRecord, Firewall, GuestId, GuestKind, NfsVolume, Nic, RootDisk, StackUse, TraefikService,
+    Volume,
 };
 
 /// What a guest is for the platform. Code knows roles, never ids or addresses.
@@ -91,8 +92,44 @@ pub enum PortainerRole {
     Infrastructure,
 }
 
-/// What only containers have.
+/// NVIDIA's driver inside a container; the kernel's part must be of the same version on the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nvidia {
+    /// Exact version.
+    pub driver_version: Option<String>,
+    /// Package repository of the toolkit.
+    pub repo_url: Option<String>,
+    /// Where the installer is downloaded from.
+    pub runfile_url: Option<String>,
+}
+
+/// The settings of a vLLM server (`vllm_engine_config`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct VllmEngine {
+    /// Model, `ORGANISATION/NAME`.
+    pub model: String,
+    /// Runs code that comes with the model.
+    pub trust_remote_code: bool,
+    /// Number format of weights.
+    pub dtype: Option<String>,
+    /// Tokens of context.
+    pub max_model_len: Option<u32>,
+    /// Quantisation.
+    pub quantization: Option<String>,
+    /// Share of the GPU's memory, above 0 and at most 1.
+    pub gpu_memory_utilization: Option<f64>,
+    /// GPUs used together.
+    pub tensor_parallel_size: Option<u32>,
+    /// Address it listens on.
+    pub host: Option<String>,
+    /// Port it listens on.
+    pub port: Option<u16>,
+    /// Name clients ask for.
+    pub served_model_name: Option<String>,
+}
+
+/// What only containers have.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LxcSettings {
     /// Root inside is an ordinary user of the node. Cannot be changed after creation.
     pub unprivileged: bool,
@@ -104,6 +141,10 @@ pub struct LxcSettings {
     pub gpus: Vec<u32>,
     /// Holes in the id mapping.
     pub id_maps: Vec<IdMap>,
+    /// NVIDIA's driver, for containers with GPUs.
+    pub nvidia: Option<Nvidia>,
+    /// vLLM server, for the app of that name.
+    pub vllm: Option<VllmEngine>,
 }
 
 /// What only virtual machines have.
@@ -114,7 +155,11 @@ pub struct VmSettings {
     /// NFS exports mounted inside.
     pub nfs: Vec<NfsVolume>,
     /// Docker stacks deployed here.
-    pub stacks: Vec<String>,
+    pub stacks: Vec<StackUse>,
+    /// Name of the environment in Portainer; absent: the guest's name.
+    pub portainer_environment: Option<String>,
+    /// Name under which the agent is reached; absent: the guest's address.
+    pub portainer_agent_hostname: Option<String>,
     /// Other `qm set` options as declared.
     pub options: Vec<String>,
 }

@@ -10,17 +10,27 @@ mod guest;
 mod id;
 mod network;
 mod node;
+mod secret_ref;
 mod service;
+mod setup;
 mod site;
 mod storage;
 
 pub use boot::Boot;
 pub use catalogue::{Catalogue, LxcNeeds, ParamSpec, ParamType, Prepared, ScriptKind, ScriptSpec, Target};
 pub use firewall::{Direction, Firewall, FirewallAction, FirewallRule};
-pub use guest::{Guest, HealthCheck, IdMap, LifecycleSnapshots, LxcSettings, Origin, PortainerRole, Role, VmSettings};
+pub use guest::{
+    Guest, HealthCheck, IdMap, LifecycleSnapshots, LxcSettings, Nvidia, Origin, PortainerRole, Role, VllmEngine,
+    VmSettings,
+};
 pub use id::{GuestId, GuestKind, InvalidGuestId};
 pub use network::{Address, Cidr, InvalidAddress, InvalidMac, MacAddress, Nic};
 pub use node::{Node, NodeStorage};
-pub use service::{Certificate, DnsRecord, Stack, TraefikService};
+pub use secret_ref::{SecretRef, SecretSource};
+pub use service::{Certificate, DnsRecord, Stack, StackEnvironment, StackFile, StackUse, StackValue, TraefikService};
+pub use setup::{
+    AdminUser, DnsServer, NfsExport, NodeSetup, NvidiaDriver, Portainer, Samba, SambaShare, SharedVolume, Zfs,
+    ZfsDataset, ZfsPool,
+};
 pub use site::Site;
 pub use storage::{BindMount, NfsVolume, RootDisk, Volume};

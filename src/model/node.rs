@@ -15,7 +15,7 @@ pub struct NodeStorage {
     pub content: Vec<String>,
 }
 
-/// The node as declared. `raw` keeps every section that only `setup` and `sync` use.
+/// The node as declared.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     /// Node name; absent: whatever node we run on.
@@ -32,6 +32,8 @@ pub struct Node {
     pub timezone: Option<String>,
     /// Rules and policies of the whole node.
     pub firewall: super::Firewall,
-    /// The whole hypervisor file as read, for `config(path, fallback)` in scripts and for later stages.
+    /// What `setup` and `sync` bring about.
+    pub setup: super::NodeSetup,
+    /// The hypervisor file as read, passwords replaced by references, for `config(path, fallback)` in scripts.
     pub raw: serde_json::Value,
 }

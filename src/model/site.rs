@@ -1,9 +1,11 @@
 //! Everything the configuration declares.
 
+use std::collections::BTreeMap;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Certificate, Guest, GuestId, Node, Role, Stack};
+use super::{Certificate, Guest, GuestId, Node, Role, SecretSource, Stack};
 
 /// A whole configuration, checked: the node, its guests and the services around them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +20,8 @@ pub struct Site {
     pub certificates: Vec<Certificate>,
     /// Docker stacks.
     pub stacks: Vec<Stack>,
+    /// Where declared secrets come from, by name.
+    pub secrets: BTreeMap<String, SecretSource>,
 }
 
 impl Site {
