@@ -21,6 +21,19 @@ pub enum Effect {
     Change,
 }
 
+/// What a change costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cost {
+    /// Takes effect at once.
+    #[default]
+    None,
+    /// Takes effect after a restart of the guest.
+    Restart,
+    /// Only a new guest can have it.
+    Rebuild,
+}
+
 /// Something that Proxmox cannot share at will.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -5,66 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::command::Cost;
 use crate::command::Effect;
 use crate::model::GuestId;
-
-/// One stage of a guest's life.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Step {
-    /// Scripts say what the guest needs.
-    Prepare,
-    /// Created from a template, or cloned.
-    Define,
-    /// One `set` with every differing key.
-    Configure,
-    /// Volumes, mounts, sizes.
-    Storage,
-    /// Firewall file.
-    Firewall,
-    /// Started.
-    Start,
-    /// Init or agent, network, cloud-init.
-    Ready,
-    /// Volumes mounted inside.
-    Mount,
-    /// A snapshot of this name.
-    Snapshot(String),
-    /// A feature of this name.
-    Feature(String),
-    /// The app of this name.
-    App(String),
-    /// Health of everything applied.
-    Health,
-    /// Stopped (clone sources that are not meant to run).
-    Stop,
-    /// Converted to a template.
-    Template,
-    /// Destroyed.
-    Destroy,
-}
-
-impl std::fmt::Display for Step {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Step::Prepare => f.pad("prepare"),
-            Step::Define => f.pad("define"),
-            Step::Configure => f.pad("configure"),
-            Step::Storage => f.pad("storage"),
-            Step::Firewall => f.pad("firewall"),
-            Step::Start => f.pad("start"),
-            Step::Ready => f.pad("ready"),
-            Step::Mount => f.pad("mount"),
-            Step::Snapshot(name) => f.pad(&format!("snapshot {name}")),
-            Step::Feature(name) => f.pad(&format!("feature {name}")),
-            Step::App(name) => f.pad(&format!("app {name}")),
-            Step::Health => f.pad("health"),
-            Step::Stop => f.pad("stop"),
-            Step::Template => f.pad("template"),
-            Step::Destroy => f.pad("destroy"),
-        }
-    }
-}
+pub use crate::model::Step;
 
 /// How a step, or a whole guest, ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,19 +65,6 @@ pub struct Difference {
     pub diff: Option<String>,
     /// What bringing it in line costs.
     pub cost: Cost,
-}
-
-/// What a change costs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Cost {
-    /// Takes effect at once.
-    #[default]
-    None,
-    /// Takes effect after a restart of the guest.
-    Restart,
-    /// Only a new guest can have it.
-    Rebuild,
 }
 
 /// Weight of a message.

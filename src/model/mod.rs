@@ -14,6 +14,7 @@ mod secret_ref;
 mod service;
 mod setup;
 mod site;
+mod step;
 mod storage;
 
 pub use boot::Boot;
@@ -33,4 +34,5 @@ pub use setup::{
     ZfsDataset, ZfsPool,
 };
 pub use site::Site;
+pub use step::Step;
 pub use storage::{BindMount, NfsVolume, RootDisk, Volume};
