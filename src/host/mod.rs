@@ -3,6 +3,13 @@
 //! The trait is blocking on purpose: every guest's run is an OS thread with a handle of its own (an *actor*), and the
 //! scripts that run there are blocking too. What a host does inside (an async runtime, an emulated clock) is its
 //! own business.
+//!
+//! Hosts are stacked: `claims::Queue` over `interrupt::Interruptible` over `record::Recorder` over the one that acts,
+//! so that a command which waited in line is not started after Ctrl-C, and what was never done is not told as done.
+
+pub mod claims;
+pub mod interrupt;
+pub mod record;
 
 use std::sync::Arc;
 use std::time::Duration;
