@@ -1,0 +1,63 @@
+//! What rhai's parser refuses, in our form.
+
+use std::sync::Arc;
+
+use rhai::{ParseError, ParseErrorType};
+
+use crate::finding::{Finding, Source};
+
+use super::super::place::span;
+
+/// Code of findings that keep a file from being compiled.
+pub(crate) const PARSE: &str = "syntax";
+
+/// The parser's complaint as a finding.
+pub(crate) fn parse_finding(source: &Arc<Source>, error: &ParseError) -> Finding {
+    let at = error.position();
+    let (message, hint) = match error.err_type() {
+        ParseErrorType::VariableUndefined(name) => (format!("`{name}` is not defined here"), undefined(source, name)),
+        ParseErrorType::ModuleUndefined(name) => (
+            format!("no module is imported as `{name}`"),
+            Some(format!("import it at the top: `import \"lib/{name}\" as {name};`")),
+        ),
+        ParseErrorType::Reserved(word) | ParseErrorType::BadInput(rhai::LexError::ImproperSymbol(word, _))
+            if word == "eval" =>
+        {
+            ("`eval` is switched off".to_owned(), None)
+        }
+        ParseErrorType::Reserved(word) => (
+            format!("`{word}` is a reserved word"),
+            Some(format!("as a key of a map write it in quotes: `\"{word}\": ...`, and read it by `map[\"{word}\"]`")),
+        ),
+        ParseErrorType::UnexpectedEOF => ("the file ends in the middle".to_owned(), None),
+        other => (lower_first(&other.to_string()), None),
+    };
+    // An error at the end of the file has no position.
+    let range = if at.is_none() { source.text.len()..source.text.len() } else { span(source, at) };
+    let mut finding = Finding::error(PARSE, message).at(source, range);
+    finding.hint = hint;
+    finding
+}
+
+/// A top-level constant is visible in functions as `global::NAME` only.
+fn undefined(source: &Source, name: &str) -> Option<String> {
+    let constants: Vec<&str> = source
+        .text
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("const "))
+        .filter_map(|rest| rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next())
+        .collect();
+    if constants.contains(&name) {
+        return Some(format!("functions see constants of the file as `global::{name}`"));
+    }
+    let near = crate::finding::did_you_mean(name, constants.iter().copied())?;
+    Some(format!("did you mean `global::{near}`?"))
+}
+
+fn lower_first(text: &str) -> String {
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => first.to_lowercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}

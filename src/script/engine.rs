@@ -1,0 +1,52 @@
+//! Engines: one per run, cheap because they share their modules, and limited.
+
+use std::sync::LazyLock;
+use std::thread;
+
+use rhai::packages::{Package, StandardPackage};
+use rhai::{Engine, Module, OptimizationLevel, Shared};
+
+/// Stack that a script may need at its deepest with the limits below (debug builds need half of it).
+pub const STACK: usize = 16 * 1024 * 1024;
+
+/// A thread on which scripts may run: a run stays on the thread of its caller.
+pub fn thread(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.to_owned()).stack_size(STACK)
+}
+
+static STANDARD: LazyLock<Shared<Module>> = LazyLock::new(|| StandardPackage::new().as_shared_module());
+
+/// An engine with the language, the limits and nothing that reaches out.
+///
+/// rhai's own defaults differ between debug and release builds, so all limits are set. Its optimiser panics on an
+/// assignment to a property of a constant map, and gains nothing measurable, so it is off.
+fn limited() -> Engine {
+    let mut engine = Engine::new_raw();
+    engine
+        .set_optimization_level(OptimizationLevel::None)
+        .set_strict_variables(true)
+        .set_fail_on_invalid_map_property(true)
+        .set_max_call_levels(32)
+        .set_max_expr_depths(64, 64)
+        .set_max_operations(50_000_000)
+        .set_max_string_size(16 * 1024 * 1024)
+        .set_max_array_size(100_000)
+        .set_max_map_size(10_000)
+        .set_max_variables(2_000)
+        .set_max_functions(500)
+        .set_max_modules(50)
+        .set_max_strings_interned(256);
+    engine.disable_symbol("eval");
+    engine.register_global_module(Shared::clone(&STANDARD));
+    engine
+}
+
+/// An engine that only compiles.
+pub(crate) fn compiler() -> Engine {
+    limited()
+}
+
+/// An engine that knows the language and nothing of ours, for listing the standard functions.
+pub(crate) fn standard() -> Engine {
+    limited()
+}
