@@ -5,9 +5,9 @@ use crate::event::Failure;
 
 /// Several lines, each indented by `indent` blanks, without a trailing newline.
 pub fn render(failure: &Failure, indent: usize) -> String {
-    let mut lines = vec![paint(FAILED, "error: ") + &failure.message];
+    let mut lines = vec![paint(FAILED, "error: ") + failure.message.as_str()];
     if let Some(command) = &failure.command {
-        lines.push(paint(DIM, "  command: ") + command);
+        lines.push(paint(DIM, "  command: ") + command.as_str());
     }
     if let Some(output) = failure.output.as_deref().filter(|text| !text.trim().is_empty()) {
         lines.extend(output.trim_end().lines().map(|line| paint(DIM, "  | ") + line));
@@ -16,7 +16,7 @@ pub fn render(failure: &Failure, indent: usize) -> String {
         lines.extend(trace.trim_end().lines().map(|line| format!("  {line}")));
     }
     if let Some(hint) = &failure.hint {
-        lines.push(paint(STRONG, "  hint: ") + hint);
+        lines.push(paint(STRONG, "  hint: ") + hint.as_str());
     }
     let margin = " ".repeat(indent);
     lines.iter().map(|line| format!("{margin}{line}")).collect::<Vec<_>>().join("\n")

@@ -13,7 +13,7 @@ pub fn render(headings: &[&str], rows: &[Vec<String>]) -> String {
         let cells = columns.iter().map(|(column, width)| {
             let text = cell(*column);
             let padding = width.saturating_sub(visible(&text));
-            text + &" ".repeat(padding)
+            format!("{text}{}", " ".repeat(padding))
         });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
