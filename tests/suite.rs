@@ -13,5 +13,6 @@ mod machine;
 mod plan;
 mod pve;
 mod sandbox;
+mod sandbox_body;
 mod script;
 mod tidy;

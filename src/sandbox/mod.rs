@@ -1,1 +1,4 @@
-//! room
+//! A host that emulates a Proxmox node.
+
+pub mod body;
+pub mod programs;

@@ -1,0 +1,66 @@
+//! What a modelled machine is told about the world around it for the time of one operation.
+
+use crate::model::Cidr;
+use crate::op::{OpError, OpErrorKind};
+use crate::sandbox::programs::{Identity, Programs};
+
+use super::Body;
+
+/// What happens when a program runs that nobody models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmodelled {
+    /// It succeeds without output; the answer says `assumed`.
+    Assumed,
+    /// [`OpErrorKind::Unknown`]: a rehearsal does not guess.
+    Unknown,
+}
+
+/// What is broken on purpose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// Nothing more can be written.
+    pub disk_full: bool,
+    /// No package mirror answers.
+    pub no_mirror: bool,
+}
+
+/// A directory of the node that a guest sees as its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bind {
+    /// Path in the guest.
+    pub at: String,
+    /// Path on the node.
+    pub from: String,
+    /// The guest cannot write there.
+    pub read_only: bool,
+}
+
+/// The world around a machine.
+pub struct Around<'a> {
+    /// Who the machine is, and its clock.
+    pub identity: Identity,
+    /// Its addresses, without loopback.
+    pub addresses: Vec<Cidr>,
+    /// Whether it has a default route.
+    pub default_route: bool,
+    /// Answers for programs, packages and units that it does not know itself.
+    pub programs: &'a dyn Programs,
+    /// The node that a guest runs on; absent for the node itself.
+    pub node: Option<&'a mut Body>,
+    /// Directories of the node inside it.
+    pub binds: &'a [Bind],
+    /// What happens when a program runs that nobody models.
+    pub unmodelled: Unmodelled,
+    /// What is broken on purpose.
+    pub faults: Faults,
+}
+
+impl Around<'_> {
+    /// Fails where the disk is full.
+    pub(super) fn need_space(&self, path: &str) -> Result<(), OpError> {
+        if self.faults.disk_full {
+            return Err(OpError::new(OpErrorKind::NoSpace, format!("{path}: No space left on device")));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! Programs: found on the path, run by the built-in ones, by a model, or not known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::command::Output;
+use crate::op::{Exec, Op, OpError, OpErrorKind, OpResult, OpValue};
+use crate::sandbox::programs::{Identity, Inside, ProgramCall};
+
+use super::around::{Around, Unmodelled};
+use super::state::State;
+use super::tree::Kind;
+use super::{Body, builtin};
+
+/// Where programs are looked for, in this order.
+const PATH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// A machine from inside, for the time of one program.
+pub(super) struct Within<'w, 'a> {
+    pub(super) body: &'w mut Body,
+    pub(super) around: &'w mut Around<'a>,
+    pub(super) took: &'w mut Duration,
+}
+
+impl Inside for Within<'_, '_> {
+    fn identity(&self) -> Identity {
+        self.around.identity.clone()
+    }
+
+    fn perform(&mut self, op: &Op) -> OpResult {
+        self.body.answer(op, self.around, self.took)
+    }
+
+    fn double(&mut self, service: &str, verb: &str, options: serde_json::Value) -> Result<serde_json::Value, String> {
+        let _ = (verb, options);
+        Err(format!("no double of a service is called `{service}`"))
+    }
+}
+
+impl State {
+    /// Whether there is a program at this path: a regular file that may be executed.
+    pub(super) fn is_program(&self, path: &str) -> bool {
+        self.tree.get(path).is_some_and(|node| matches!(node.kind, Kind::File(_)) && node.meta.mode & 0o111 != 0)
+    }
+
+    /// Where a program lies that is given by name or by path.
+    pub(super) fn on_path(&self, program: &str) -> Option<String> {
+        if program.contains('/') {
+            return self.is_program(program).then(|| program.to_owned());
+        }
+        PATH.iter().map(|dir| format!("{dir}/{program}")).find(|path| self.is_program(path))
+    }
+}
+
+impl Body {
+    /// Runs a program and waits for it.
+    pub(super) fn exec(&mut self, exec: &Exec, around: &mut Around, took: &mut Duration) -> OpResult {
+        let Some(program) = exec.argv.first() else {
+            return Err(OpError::new(OpErrorKind::Failed, "no program given"));
+        };
+        let user = exec.user.clone().unwrap_or_else(|| "root".to_owned());
+        if self.state.accounts().user(&user).is_none() {
+            return Err(OpError::new(OpErrorKind::NoSuchUser, format!("user {user} does not exist")));
+        }
+        let cwd = exec.cwd.clone().unwrap_or_else(|| "/".to_owned());
+        if !self.state.tree.get(&cwd).is_some_and(|node| node.is_dir()) {
+            return Err(OpError::new(OpErrorKind::NotFound, format!("{cwd}: No such file or directory")));
+        }
+        let call = ProgramCall {
+            argv: exec.argv.clone(),
+            env: exec.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),
+            cwd,
+            stdin: exec.stdin.as_ref().map_or_else(String::new, |stdin| stdin.expose().to_owned()),
+            user,
+        };
+        let began = *took;
+        let there = self.state.on_path(program).is_some();
+        let modelled = builtin::knows(call.name()) || around.programs.knows(call.name());
+        let output = if there || !modelled { self.run_program(&call, around, took) } else { None };
+        if took.saturating_sub(began) > exec.timeout {
+            *took = began + exec.timeout;
+            let message = format!("`{program}` did not finish within {} s", exec.timeout.as_secs());
+            return Err(OpError::new(OpErrorKind::Timeout, message));
+        }
+        match output {
+            Some(output) => Ok(OpValue::Output(output)),
+            None if !there && modelled => {
+                Ok(OpValue::Output(Output::failure(127, format!("{program}: No such file or directory\n"))))
+            }
+            None if around.unmodelled == Unmodelled::Unknown => {
+                let message = format!("what `{program}` would answer is not known before it runs");
+                Err(OpError::new(OpErrorKind::Unknown, message))
+            }
+            None => Ok(OpValue::Output(Output { assumed: true, ..Output::default() })),
+        }
+    }
+
+    /// What a program answers that is there; none when nobody models it.
+    pub(super) fn run_program(
+        &mut self,
+        call: &ProgramCall,
+        around: &mut Around,
+        took: &mut Duration,
+    ) -> Option<Output> {
+        let programs = around.programs;
+        let mut within = Within { body: self, around, took };
+        match programs.run(call, &mut within) {
+            Some(output) => Some(output),
+            None => builtin::run(call, &mut within),
+        }
+    }
+}
+
+impl Within<'_, '_> {
+    /// The bytes of a file as the program finds it: relative paths from its working directory.
+    pub(super) fn file(&self, call: &ProgramCall, path: &str) -> Option<Arc<[u8]>> {
+        self.body.state.tree.bytes(&absolute(call, path))
+    }
+}
+
+/// A path as a program means it.
+pub(super) fn absolute(call: &ProgramCall, path: &str) -> String {
+    if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", call.cwd.trim_end_matches('/')) }
+}

@@ -1,0 +1,460 @@
+//! systemd's units: their states, and what start, stop, enable and the others do to them.
+//!
+//! Dependencies between units are ignored, except that boot starts what its target wants. Programs of a unit are run
+//! where somebody models them; one that is absent makes the start fail as systemd's `203/EXEC` does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::op::{OpError, OpErrorKind, OpResult, OpValue, UnitAction, UnitState};
+use crate::sandbox::programs::ProgramCall;
+
+use super::Body;
+use super::around::Around;
+use super::state::{Power, State};
+use super::tree::{Kind, Last, Node};
+use super::unit_file::{Found, Fragment, UNIT_DIRS, UnitFile, full_name, instance};
+
+/// Time that `systemctl` takes for one job.
+const JOB: Duration = Duration::from_millis(300);
+
+/// State of a unit that is not simply inactive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runtime {
+    /// `active` or `failed`.
+    pub active: String,
+    /// `running`, `exited`, `listening`, `failed` ...
+    pub sub: String,
+    /// Its settings as they were loaded; a changed file counts after a reload only.
+    pub loaded: String,
+}
+
+impl State {
+    /// The unit's own name: aliases are followed.
+    pub(super) fn unit_name(&self, name: &str) -> String {
+        let name = full_name(name);
+        match self.find_unit(&name) {
+            Found::File(fragment) => fragment.name,
+            Found::Missing | Found::Masked => name,
+        }
+    }
+
+    /// Whether a unit is active.
+    pub(super) fn is_active(&self, name: &str) -> bool {
+        self.units.get(name).is_some_and(|runtime| runtime.active == "active")
+    }
+
+    pub(super) fn unit_states(&self, names: &[String]) -> Vec<UnitState> {
+        names.iter().map(|name| self.unit_state(name)).collect()
+    }
+
+    pub(super) fn unit_state(&self, asked: &str) -> UnitState {
+        let name = full_name(asked);
+        let found = self.find_unit(&name);
+        let own = match &found {
+            Found::File(fragment) => fragment.name.as_str(),
+            Found::Missing | Found::Masked => &name,
+        };
+        let runtime = self.units.get(own);
+        let load = match found {
+            Found::Missing => "not-found",
+            Found::Masked => "masked",
+            Found::File(_) => "loaded",
+        };
+        UnitState {
+            name: asked.to_owned(),
+            load: load.to_owned(),
+            active: runtime.map_or("inactive", |runtime| &runtime.active).to_owned(),
+            sub: runtime.map_or("dead", |runtime| &runtime.sub).to_owned(),
+            enabled: self.enablement(&name, &found).to_owned(),
+        }
+    }
+
+    /// systemd's word for how a unit is enabled; empty where there is no file.
+    fn enablement(&self, name: &str, found: &Found) -> &'static str {
+        let fragment = match found {
+            Found::Missing => return "",
+            Found::Masked => return "masked",
+            Found::File(fragment) => fragment,
+        };
+        if fragment.name != name {
+            return "alias";
+        }
+        let linked = |dir: &str| {
+            self.tree.names(dir).iter().any(|entry| {
+                (entry.ends_with(".wants") || entry.ends_with(".requires"))
+                    && self.tree.names(&format!("{dir}/{entry}")).iter().any(|link| link.as_ref() == name)
+            })
+        };
+        let aliased = || {
+            let aliases = fragment.unit.words("Install", "Alias");
+            aliases.iter().any(|alias| self.unit_name(alias) == name && self.linked_in_etc(alias))
+        };
+        if linked("/etc/systemd/system") || aliased() {
+            "enabled"
+        } else if linked("/run/systemd/system") {
+            "enabled-runtime"
+        } else if !fragment.unit.installable() {
+            "static"
+        } else if fragment.unit.starting("Install", "").all(|(key, _)| key == "Also") {
+            "indirect"
+        } else {
+            "disabled"
+        }
+    }
+
+    fn linked_in_etc(&self, name: &str) -> bool {
+        let path = format!("/etc/systemd/system/{name}");
+        self.tree.resolve(&path, Last::Itself).is_ok_and(|spot| spot.node.is_some())
+    }
+
+    /// `systemctl daemon-reload`: what is loaded becomes what the files say.
+    pub(super) fn reload_units(&mut self) {
+        for name in self.units.keys().cloned().collect::<Vec<_>>() {
+            if let Found::File(fragment) = self.find_unit(&name) {
+                let loaded = fragment.unit.text();
+                if self.units.get(&name).is_some_and(|runtime| runtime.loaded != loaded)
+                    && let Some(runtime) = Arc::make_mut(&mut self.units).get_mut(&name)
+                {
+                    runtime.loaded = loaded;
+                }
+            }
+        }
+    }
+
+    /// What a unit is about to run as: as loaded while it is active, else as its file says now.
+    fn settings(&self, fragment: &Fragment) -> UnitFile {
+        match self.units.get(&fragment.name) {
+            Some(runtime) if runtime.active == "active" => UnitFile::parse([&runtime.loaded]),
+            _ => fragment.unit.clone(),
+        }
+    }
+
+    /// Makes a unit active, or failed.
+    fn set_runtime(&mut self, name: &str, active: &str, sub: &str, unit: &UnitFile) {
+        let runtime = Runtime { active: active.to_owned(), sub: sub.to_owned(), loaded: unit.text() };
+        Arc::make_mut(&mut self.units).insert(name.to_owned(), runtime);
+    }
+
+    fn set_inactive(&mut self, name: &str) {
+        if self.units.contains_key(name) {
+            Arc::make_mut(&mut self.units).remove(name);
+        }
+    }
+
+    /// `systemctl enable`, with its words.
+    pub(super) fn enable_unit(&mut self, asked: &str) -> Result<String, OpError> {
+        let name = full_name(asked);
+        let fragment = match self.find_unit(&name) {
+            Found::File(fragment) => fragment,
+            Found::Masked => {
+                let file = format!("Unit file /etc/systemd/system/{name} is masked.");
+                return Err(failed(format!("Failed to enable unit: {file}")));
+            }
+            Found::Missing => {
+                return Err(failed(format!("Failed to enable unit: Unit file {name} does not exist.")));
+            }
+        };
+        if !fragment.unit.installable() {
+            return Ok("The unit files have no installation config (WantedBy=, RequiredBy=, Also=,\n\
+                 Alias= settings in the [Install] section, and DefaultInstance= for template\n\
+                 units). This means they are not meant to be enabled or disabled using systemctl.\n"
+                .to_owned());
+        }
+        let mut said = String::new();
+        for (key, directory) in [("WantedBy", "wants"), ("RequiredBy", "requires")] {
+            for target in fragment.unit.words("Install", key) {
+                let at = format!("/etc/systemd/system/{target}.{directory}/{}", fragment.name);
+                said.push_str(&self.link_unit(&at, &fragment.path)?);
+            }
+        }
+        for alias in fragment.unit.words("Install", "Alias") {
+            said.push_str(&self.link_unit(&format!("/etc/systemd/system/{alias}"), &fragment.path)?);
+        }
+        for also in fragment.unit.words("Install", "Also") {
+            // Units that name each other are enabled once.
+            if self.unit_state(&also).enabled == "disabled" {
+                said.push_str(&self.enable_unit(&also)?);
+            }
+        }
+        self.reload_units();
+        Ok(said)
+    }
+
+    fn link_unit(&mut self, at: &str, path: &str) -> Result<String, OpError> {
+        if self.tree.resolve(at, Last::Itself).is_ok_and(|spot| spot.node.is_some()) {
+            return Ok(String::new());
+        }
+        self.tree.place(at, Node::link(path)).map_err(|errno| errno.at(at))?;
+        Ok(format!("Created symlink {at} → {path}.\n"))
+    }
+
+    /// `systemctl disable`, with its words.
+    pub(super) fn disable_unit(&mut self, asked: &str) -> Result<String, OpError> {
+        let name = full_name(asked);
+        let found = self.find_unit(&name);
+        if found == Found::Missing {
+            return Err(failed(format!("Failed to disable unit: Unit file {name} does not exist.")));
+        }
+        let mut gone = Vec::new();
+        let etc = UNIT_DIRS[0];
+        for entry in self.tree.names(etc) {
+            if entry.ends_with(".wants") || entry.ends_with(".requires") {
+                gone.push(format!("{etc}/{entry}/{name}"));
+            }
+        }
+        if let Found::File(fragment) = &found {
+            gone.extend(fragment.unit.words("Install", "Alias").iter().map(|alias| format!("{etc}/{alias}")));
+        }
+        let mut said = String::new();
+        for path in gone {
+            let Ok(spot) = self.tree.resolve(&path, Last::Itself) else { continue };
+            if matches!(spot.node.as_deref(), Some(Node { kind: Kind::Link(_), .. })) {
+                self.tree.take(&spot.names);
+                said.push_str(&format!("Removed \"{path}\".\n"));
+            }
+        }
+        self.reload_units();
+        Ok(said)
+    }
+}
+
+impl Body {
+    /// Does something to a unit.
+    pub(super) fn unit(
+        &mut self,
+        name: &str,
+        action: UnitAction,
+        around: &mut Around,
+        took: &mut Duration,
+    ) -> OpResult {
+        *took += JOB;
+        match action {
+            UnitAction::Enable => self.state.enable_unit(name).map(|_| ()),
+            UnitAction::Disable => self.state.disable_unit(name).map(|_| ()),
+            UnitAction::Start => self.start_unit(name, around, took),
+            UnitAction::Stop => self.stop_unit(name, around, took),
+            UnitAction::Restart => self.restart_unit(name, around, took),
+            UnitAction::Reload => self.reload_unit(name, around, took),
+        }
+        .map(|()| OpValue::Done)
+    }
+
+    /// The unit's file, where a job can be done with it.
+    fn job(&self, word: &str, asked: &str) -> Result<Fragment, OpError> {
+        let name = full_name(asked);
+        if self.state.power == Power::Off {
+            let said = "System has not been booted with systemd as init system (PID 1). Can't operate.";
+            return Err(failed(said));
+        }
+        match self.state.find_unit(&name) {
+            Found::File(fragment) => Ok(fragment),
+            Found::Masked => Err(failed(format!("Failed to {word} {name}: Unit {name} is masked."))),
+            Found::Missing => Err(failed(format!("Failed to {word} {name}: Unit {name} not found."))),
+        }
+    }
+
+    pub(super) fn start_unit(&mut self, asked: &str, around: &mut Around, took: &mut Duration) -> Result<(), OpError> {
+        let fragment = self.job("start", asked)?;
+        if self.state.is_active(&fragment.name) {
+            return Ok(());
+        }
+        let unit = self.state.settings(&fragment);
+        self.bring_up(&fragment.name, &unit, around, took)
+    }
+
+    pub(super) fn stop_unit(&mut self, asked: &str, around: &mut Around, took: &mut Duration) -> Result<(), OpError> {
+        let name = self.state.unit_name(asked);
+        match self.job("stop", asked) {
+            Ok(fragment) if self.state.is_active(&name) => {
+                let unit = self.state.settings(&fragment);
+                for line in unit.all("Service", "ExecStop") {
+                    self.run_line(&name, line, &unit, around, took);
+                }
+            }
+            // What runs can be stopped even when its file is gone or masked.
+            Err(_) if self.state.is_active(&name) => {}
+            Err(error) if !error.message.ends_with("masked.") => {
+                return Err(failed(error.message.replace(" not found.", " not loaded.")));
+            }
+            Ok(_) | Err(_) => return Ok(()),
+        }
+        self.state.set_inactive(&name);
+        Ok(())
+    }
+
+    pub(super) fn restart_unit(
+        &mut self,
+        asked: &str,
+        around: &mut Around,
+        took: &mut Duration,
+    ) -> Result<(), OpError> {
+        let fragment = self.job("restart", asked)?;
+        let unit = self.state.settings(&fragment);
+        self.state.set_inactive(&fragment.name);
+        self.bring_up(&fragment.name, &unit, around, took)
+    }
+
+    pub(super) fn reload_unit(&mut self, asked: &str, around: &mut Around, took: &mut Duration) -> Result<(), OpError> {
+        let fragment = self.job("reload", asked)?;
+        let name = &fragment.name;
+        let unit = self.state.settings(&fragment);
+        let lines = unit.all("Service", "ExecReload");
+        if lines.is_empty() {
+            let said = format!("Job type reload is not applicable for unit {name}.");
+            return Err(failed(format!("Failed to reload {name}: {said}")));
+        }
+        if !self.state.is_active(name) {
+            return Err(failed(format!("{name} is not active, cannot reload.")));
+        }
+        for line in lines {
+            if self.run_line(name, line, &unit, around, took).is_err() {
+                return Err(job_failed(name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts an inactive unit with these settings.
+    pub(super) fn bring_up(
+        &mut self,
+        name: &str,
+        unit: &UnitFile,
+        around: &mut Around,
+        took: &mut Duration,
+    ) -> Result<(), OpError> {
+        if !self.conditions_met(unit) {
+            return Ok(());
+        }
+        let sub = match name.rsplit('.').next() {
+            Some("service") => return self.bring_up_service(name, unit, around, took),
+            Some("socket") => "listening",
+            Some("timer" | "path" | "automount") => "waiting",
+            Some("mount") => "mounted",
+            _ => "active",
+        };
+        self.state.set_runtime(name, "active", sub, unit);
+        Ok(())
+    }
+
+    fn bring_up_service(
+        &mut self,
+        name: &str,
+        unit: &UnitFile,
+        around: &mut Around,
+        took: &mut Duration,
+    ) -> Result<(), OpError> {
+        let starts = unit.all("Service", "ExecStart");
+        let kind = unit.last("Service", "Type").unwrap_or("simple");
+        if starts.is_empty() && kind != "oneshot" {
+            let said = format!("Unit {name} has a bad unit file setting.");
+            return Err(failed(format!("Failed to start {name}: {said}")));
+        }
+        let missing_account = self.missing_account(unit);
+        let pre = unit.all("Service", "ExecStartPre");
+        let mut ran = if missing_account { Err(()) } else { Ok(()) };
+        for line in pre {
+            ran = ran.and_then(|()| self.run_line(name, line, unit, around, took));
+        }
+        // systemd has started a simple service before its program is executed: `start` succeeds, the unit fails.
+        let early = kind == "simple" && ran.is_ok();
+        for line in starts {
+            ran = ran.and_then(|()| self.run_line(name, line, unit, around, took));
+        }
+        match (ran, kind) {
+            (Err(()), _) => {
+                self.state.set_runtime(name, "failed", "failed", unit);
+                if early { Ok(()) } else { Err(job_failed(name)) }
+            }
+            (Ok(()), "oneshot") if !unit.yes("Service", "RemainAfterExit") => {
+                self.state.set_inactive(name);
+                Ok(())
+            }
+            (Ok(()), "oneshot") => {
+                self.state.set_runtime(name, "active", "exited", unit);
+                Ok(())
+            }
+            (Ok(()), _) => {
+                self.state.set_runtime(name, "active", "running", unit);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the service is to run as a user or group that does not exist.
+    fn missing_account(&self, unit: &UnitFile) -> bool {
+        let accounts = self.state.accounts();
+        let dynamic = unit.yes("Service", "DynamicUser");
+        let user = unit.last("Service", "User").is_some_and(|user| accounts.uid(user).is_none());
+        let group = unit.last("Service", "Group").is_some_and(|group| accounts.gid(group).is_none());
+        !dynamic && (user || group)
+    }
+
+    /// Runs one line of a unit (`ExecStart=`); what nobody models succeeds where its program is there.
+    fn run_line(
+        &mut self,
+        name: &str,
+        line: &str,
+        unit: &UnitFile,
+        around: &mut Around,
+        took: &mut Duration,
+    ) -> Result<(), ()> {
+        let command = line.trim_start_matches(['-', '@', ':', '+', '!', '|']);
+        let forgiving = line.starts_with('-');
+        let instance = instance(name).map_or("", |(_, instance)| instance);
+        let command = command.replace("%i", instance).replace("%I", instance).replace("%n", name).replace("%%", "%");
+        let argv = shlex::split(&command).unwrap_or_default();
+        let Some(program) = argv.first() else { return Err(()) };
+        let there =
+            self.state.is_program(program) || (!program.starts_with('/') && self.state.on_path(program).is_some());
+        let output = there.then(|| {
+            let settings = unit.all("Service", "Environment").into_iter().filter_map(shlex::split).flatten();
+            let pairs = settings.filter_map(|pair| pair.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())));
+            let call = ProgramCall {
+                env: pairs.collect(),
+                cwd: unit.last("Service", "WorkingDirectory").unwrap_or("/").to_owned(),
+                stdin: String::new(),
+                user: unit.last("Service", "User").unwrap_or("root").to_owned(),
+                argv: argv.clone(),
+            };
+            self.run_program(&call, around, took)
+        });
+        match output {
+            None => Err(()),
+            Some(Some(output)) if !output.ok() && !forgiving => Err(()),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Whether every `Condition...=` holds that is about paths; others are taken to hold.
+    fn conditions_met(&self, unit: &UnitFile) -> bool {
+        unit.starting("Unit", "Condition").all(|(key, value)| {
+            let value = value.trim_start_matches('|');
+            let (negated, path) = value.strip_prefix('!').map_or((false, value), |path| (true, path));
+            let node = self.state.tree.get(path);
+            let holds = match key {
+                "ConditionPathExists" => node.is_some(),
+                "ConditionPathIsDirectory" => node.is_some_and(|node| node.is_dir()),
+                "ConditionFileNotEmpty" => self.state.tree.bytes(path).is_some_and(|bytes| !bytes.is_empty()),
+                "ConditionFileIsExecutable" => self.state.is_program(path),
+                "ConditionDirectoryNotEmpty" => !self.state.tree.names(path).is_empty(),
+                _ => return true,
+            };
+            holds != negated
+        })
+    }
+}
+
+fn failed(message: impl Into<String>) -> OpError {
+    OpError::new(OpErrorKind::Failed, message)
+}
+
+/// systemctl's words when a job ended badly.
+fn job_failed(name: &str) -> OpError {
+    failed(format!(
+        "Job for {name} failed because the control process exited with error code.\n\
+         See \"systemctl status {name}\" and \"journalctl -xeu {name}\" for details."
+    ))
+}
