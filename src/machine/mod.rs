@@ -1,1 +1,42 @@
-//! room
+//! Idempotent primitives against one machine: a running guest, or the node.
+//!
+//! Every changing primitive is one method of [`Machine`] in a file of its own that looks first, changes what differs, and
+//! returns a [`Change`]. What is right already costs reads only. Nothing here knows whether it is done or rehearsed: that
+//! is the [`crate::host::Host`]'s business.
+//!
+//! What a primitive needs to remember (what watched files looked like at the last success, what an unpacked download came
+//! from) is kept inside the machine under `/var/lib/phoenix/watch`, written after the work is done.
+
+mod absent;
+mod attributes;
+mod block;
+mod change;
+mod diff;
+mod dir;
+mod edit;
+mod error;
+mod exec;
+mod facts;
+mod file;
+mod handle;
+mod json;
+mod line;
+mod link;
+mod path;
+mod read;
+mod template;
+mod watch;
+
+pub use block::Block;
+pub use change::Change;
+pub use error::{MachineError, PackageFailure};
+pub use exec::{EXEC_TIMEOUT, Exec, Execution, PROBE_TIMEOUT, Ran, shell};
+pub use facts::{Facts, Os};
+pub use file::File;
+pub use handle::{Machine, Report};
+pub use json::SealedJson;
+pub use line::Line;
+pub use path::mode;
+pub use read::READ_LIMIT;
+pub use template::{filled, fits_free_text};
+pub use watch::WATCH_DIR;

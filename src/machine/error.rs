@@ -1,0 +1,231 @@
+//! Why a primitive could not do its work.
+
+use std::time::Duration;
+
+use crate::event::Failure;
+use crate::host::HostError;
+use crate::op::{OpError, OpErrorKind};
+use crate::secret::SecretName;
+
+/// How many lines of a failed program are kept.
+pub(super) const LAST_LINES: usize = 20;
+
+/// Why a primitive could not do its work. Never holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MachineError {
+    /// The machine or an endpoint was not reached, or the operator interrupted.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// One read or write failed.
+    #[error("{op}: {source}")]
+    Op {
+        /// The Op in one line.
+        op: String,
+        /// What the machine said.
+        source: OpError,
+    },
+    /// A program ended with another exit status than 0.
+    #[error("`{command}` failed with exit status {code}")]
+    Exec {
+        /// The program as one would type it.
+        command: String,
+        /// Its exit status.
+        code: i32,
+        /// Its last lines.
+        output: String,
+        /// What to do next.
+        hint: Option<String>,
+    },
+    /// What was asked for makes no sense; nothing was done.
+    #[error("{0}")]
+    Invalid(String),
+    /// Something else is where a primitive wanted to act, and it would be wrong to replace it.
+    #[error("{what}: {reason}")]
+    Conflict {
+        /// Path, user, unit.
+        what: String,
+        /// What is there instead.
+        reason: String,
+        /// What to do next.
+        hint: Option<String>,
+    },
+    /// Packages could not be brought about.
+    #[error("packages {names}: {cause}")]
+    Packages {
+        /// Which, separated by blanks.
+        names: String,
+        /// Class of the failure.
+        cause: PackageFailure,
+        /// apt's last lines.
+        output: String,
+    },
+    /// A unit did not come into the declared state.
+    #[error("unit {unit} is {state} instead of {wanted}")]
+    Unit {
+        /// Its name.
+        unit: String,
+        /// Its state now, in systemd's words.
+        state: String,
+        /// The declared state.
+        wanted: &'static str,
+        /// Its last log lines, if they could be read.
+        output: String,
+    },
+    /// Something did not come about in time.
+    #[error("waited {} s for {on}: {last}", after.as_secs())]
+    Waited {
+        /// For what.
+        on: String,
+        /// How long.
+        after: Duration,
+        /// What was answered last.
+        last: String,
+    },
+    /// A template could not be filled in.
+    #[error("template {name}: {reason}")]
+    Template {
+        /// Its name.
+        name: String,
+        /// Why, with the line.
+        reason: String,
+    },
+    /// A secret could not be had.
+    #[error("{name}: {reason}")]
+    Secret {
+        /// Its name.
+        name: SecretName,
+        /// Why.
+        reason: String,
+        /// What to do next.
+        hint: Option<String>,
+    },
+    /// A certificate could not be had, or what came back is not what was asked for.
+    #[error("certificate for {name}: {reason}")]
+    Certificate {
+        /// Its first name.
+        name: String,
+        /// Why.
+        reason: String,
+        /// What to do next.
+        hint: Option<String>,
+    },
+}
+
+/// Classes of failed package transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PackageFailure {
+    /// No mirror answered.
+    #[error("the package mirror cannot be reached")]
+    Mirror,
+    /// No repository has it.
+    #[error("not known to any repository of this machine")]
+    NotKnown,
+    /// Another program holds dpkg's lock.
+    #[error("another program holds the package lock")]
+    Locked,
+    /// No room.
+    #[error("the disk is full")]
+    NoSpace,
+    /// An earlier transaction was cut off.
+    #[error("an earlier package transaction was interrupted")]
+    Interrupted,
+    /// A repository's signature is not believed.
+    #[error("a repository's signature cannot be verified")]
+    Signature,
+    /// Anything else.
+    #[error("the transaction failed")]
+    Other,
+}
+
+impl PackageFailure {
+    /// What to do next.
+    fn hint(self) -> Option<&'static str> {
+        match self {
+            PackageFailure::Mirror => {
+                Some("check the machine's address, gateway and name servers, and its apt sources")
+            }
+            PackageFailure::NotKnown => Some("check the spelling, or declare its repository with `apt_repo` before"),
+            PackageFailure::Locked => {
+                Some("wait until the other package transaction (unattended-upgrades?) ends, then run again")
+            }
+            PackageFailure::NoSpace => Some("make room (`apt-get clean`) or enlarge the root disk"),
+            PackageFailure::Interrupted => Some("run `dpkg --configure -a` on the machine and read what it says"),
+            PackageFailure::Signature => Some("check the repository's key and the machine's clock"),
+            PackageFailure::Other => None,
+        }
+    }
+}
+
+impl MachineError {
+    /// Whether the operator asked to stop.
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, MachineError::Host(HostError::Interrupted))
+    }
+
+    /// Whether a rehearsal cannot know the answer.
+    pub fn is_unknown(&self) -> bool {
+        match self {
+            MachineError::Host(HostError::Unknown(_)) => true,
+            MachineError::Op { source, .. } => source.kind == OpErrorKind::Unknown,
+            _ => false,
+        }
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            MachineError::Exec { hint, .. }
+            | MachineError::Conflict { hint, .. }
+            | MachineError::Secret { hint, .. }
+            | MachineError::Certificate { hint, .. } => hint.clone(),
+            MachineError::Packages { cause, .. } => cause.hint().map(str::to_owned),
+            MachineError::Unit { unit, .. } => Some(format!("`journalctl -u {unit}` on the machine tells more")),
+            MachineError::Op { source, .. } => op_hint(source.kind).map(str::to_owned),
+            _ => None,
+        }
+    }
+
+    /// The command that failed, as one would type it.
+    pub fn command(&self) -> Option<&str> {
+        match self {
+            MachineError::Exec { command, .. } => Some(command),
+            MachineError::Op { op, .. } => Some(op),
+            _ => None,
+        }
+    }
+
+    /// Last lines of what failed.
+    pub fn output(&self) -> Option<&str> {
+        match self {
+            MachineError::Exec { output, .. }
+            | MachineError::Packages { output, .. }
+            | MachineError::Unit { output, .. } => Some(output.as_str()).filter(|text| !text.is_empty()),
+            _ => None,
+        }
+    }
+
+    /// The same as an operator reads it.
+    pub fn failure(&self) -> Failure {
+        Failure {
+            message: self.to_string(),
+            command: self.command().map(str::to_owned),
+            output: self.output().map(str::to_owned),
+            trace: None,
+            hint: self.hint(),
+        }
+    }
+
+    /// Something else is there.
+    pub(super) fn conflict(what: impl Into<String>, reason: impl Into<String>) -> MachineError {
+        MachineError::Conflict { what: what.into(), reason: reason.into(), hint: None }
+    }
+}
+
+fn op_hint(kind: OpErrorKind) -> Option<&'static str> {
+    match kind {
+        OpErrorKind::NoSpace => Some("make room or enlarge the machine's disk"),
+        OpErrorKind::NoSuchUser => Some("declare the user or group with `user` or `group` before"),
+        OpErrorKind::NotFound => Some("declare the directory with `dir` before"),
+        _ => None,
+    }
+}

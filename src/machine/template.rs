@@ -1,0 +1,115 @@
+//! `template`: a file made of a template and variables.
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use serde_json::Value;
+
+use super::{Change, File, Machine, MachineError, SealedJson};
+use crate::op::Content;
+use crate::secret::Sealed;
+
+impl Machine {
+    /// Brings a file about whose content is `source` (a minijinja template, called `name` in messages) with these
+    /// variables. An unknown variable is an error.
+    ///
+    /// # Errors
+    /// [`MachineError::Template`], and those of [`Machine::file`].
+    pub fn template(
+        &self,
+        path: &str,
+        name: &str,
+        source: &str,
+        variables: &SealedJson,
+        options: &File,
+    ) -> Result<Change, MachineError> {
+        let content = Content::Text(filled(name, source, variables)?);
+        self.file(path, &File { content: Some(content), ..options.clone() })
+    }
+}
+
+/// A template with its variables filled in.
+///
+/// # Errors
+/// [`MachineError::Template`] when it does not parse, names an unknown variable, or a secret holds characters that mean
+/// something in one kind of file or another.
+pub fn filled(name: &str, source: &str, variables: &SealedJson) -> Result<Sealed, MachineError> {
+    let error = |reason: String| MachineError::Template { name: name.to_owned(), reason };
+    if let Some(variable) = unsafe_secret(&variables.real, &variables.shown, &mut Vec::new()) {
+        return Err(error(format!(
+            "the secret in `{variable}` has characters other than A-Z a-z 0-9 _ . / + = - and cannot stand in free text"
+        )));
+    }
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_syntax(whitespace());
+    let render = |variables: &Value| environment.render_named_str(name, source, Serde(variables));
+    match (render(&variables.real), render(&variables.shown)) {
+        (Ok(real), Ok(shown)) => Ok(Sealed::new(real, shown)),
+        // The message names the line and the variable, never a value.
+        (Err(reason), _) | (_, Err(reason)) => Err(error(reason.to_string())),
+    }
+}
+
+/// Tags on lines of their own leave no empty lines behind, and a file ends as its template does.
+fn whitespace() -> SyntaxConfig {
+    let mut syntax = SyntaxConfig::builder();
+    syntax.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
+    syntax.build().expect("delimiters are the default ones")
+}
+
+/// Whether a secret may stand in free text: nothing in it means anything to a shell, YAML, JSON or an INI file.
+pub fn fits_free_text(secret: &str) -> bool {
+    !secret.is_empty() && secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_./+=-".contains(&byte))
+}
+
+/// The path of the first secret that may not stand in free text.
+fn unsafe_secret(real: &Value, shown: &Value, path: &mut Vec<String>) -> Option<String> {
+    match (real, shown) {
+        (Value::Object(real), Value::Object(shown)) => real.iter().find_map(|(key, value)| {
+            path.push(key.clone());
+            let found = unsafe_secret(value, shown.get(key).unwrap_or(&Value::Null), path);
+            path.pop();
+            found
+        }),
+        (Value::Array(real), Value::Array(shown)) => {
+            real.iter().zip(shown).find_map(|(real, shown)| unsafe_secret(real, shown, path))
+        }
+        (Value::String(real), shown) if Some(real.as_str()) != shown.as_str() && !fits_free_text(real) => {
+            Some(path.join("."))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn variables_are_filled_in_and_secrets_named() {
+        let variables =
+            SealedJson { real: json!({"p": "s3cret", "n": [1, 2]}), shown: json!({"p": "<secret p>", "n": [1, 2]}) };
+        let text = filled("t", "pass={{ p }}\n{% for i in n %}\nn={{ i }}\n{% endfor %}\n", &variables).unwrap();
+        assert_eq!(text.expose(), "pass=s3cret\nn=1\nn=2\n");
+        assert_eq!(text.shown(), "pass=<secret p>\nn=1\nn=2\n");
+    }
+
+    #[test]
+    fn an_unknown_variable_is_an_error_with_its_line() {
+        let error = filled("site.conf", "a\n{{ missing }}\n", &json!({}).into()).unwrap_err().to_string();
+        assert!(error.contains("site.conf") && error.contains(":2"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_with_meaning_is_refused() {
+        let variables = SealedJson { real: json!({"db": {"p": "a\"b"}}), shown: json!({"db": {"p": "<secret p>"}}) };
+        let error = filled("t", "{{ db.p }}", &variables).unwrap_err().to_string();
+        assert!(error.contains("`db.p`") && !error.contains("a\"b"), "{error}");
+    }
+}
