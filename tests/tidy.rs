@@ -125,7 +125,8 @@ fn no_installation_is_named_in_code() {
     let mut check = |path: &Path, text: &str| {
         for word in text.split(|c: char| !(c.is_alphanumeric() || c == '.' || c == '-')) {
             let id = matches!(word, "900" | "901" | "101" | "102" | "103" | "1001" | "1002");
-            let private = word.starts_with("10.0.0.") && !word.starts_with("10.0.0.0") || word.starts_with("192.168.0.1");
+            let private =
+                word.starts_with("10.0.0.") && !word.starts_with("10.0.0.0") || word.starts_with("192.168.0.1");
             if id || private {
                 wrong.push(format!("{}: `{word}`", path.display()));
             }
