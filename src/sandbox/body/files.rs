@@ -179,6 +179,22 @@ impl State {
         Ok(OpValue::Done)
     }
 
+    /// A file from a network that is not modelled: its bytes say what was asked for.
+    pub(super) fn fetch(
+        &mut self,
+        url: &str,
+        sha256: &str,
+        member: Option<&str>,
+        path: &str,
+        around: &mut Around,
+    ) -> OpResult {
+        if let Some((above, _)) = path.rsplit_once('/').filter(|(above, _)| !above.is_empty()) {
+            self.make_dir(above, &Attributes::default(), around)?;
+        }
+        let text = format!("{url} {}\nsha256 {sha256}\n", member.unwrap_or_default());
+        self.write(path, &Content::Bytes(text.into_bytes().into()), &Attributes::default(), None, around)
+    }
+
     pub(super) fn make_dir(&mut self, path: &str, attributes: &Attributes, around: &Around) -> OpResult {
         match self.tree.resolve(path, Last::Followed) {
             Ok(Spot { node: Some(node), .. }) if node.is_dir() => return Ok(OpValue::Done),

@@ -149,6 +149,7 @@ impl Body {
             Op::Remove { path, recursive } => state.remove(path, *recursive),
             Op::Move { from, to } => state.rename(from, to),
             Op::SetAttributes { path, attributes } => state.set_attributes(path, attributes),
+            Op::Fetch { url, sha256, member, path } => state.fetch(url, sha256, member.as_deref(), path, around),
             Op::Packages => Ok(OpValue::Packages(state.package_versions())),
             Op::RefreshPackages => state.refresh_packages(around),
             Op::InstallPackages { names, .. } => self.install(names, around, took),
