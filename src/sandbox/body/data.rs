@@ -12,12 +12,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub enum Data {
     /// These bytes.
     Bytes(#[serde(with = "bytes")] Arc<[u8]>),
-    /// Bytes that are not at hand, only known by their digest: a file that a rehearsal carried over from the real node.
-    Elsewhere {
+    /// Bytes that nobody has at hand, known by their digest only: fetched from a modelled internet, or a file that a
+    /// rehearsal carries over from the real node.
+    Digest {
         /// SHA-256, lower-case hex.
         sha256: String,
-        /// Length in bytes.
-        size: u64,
     },
 }
 
@@ -36,7 +35,7 @@ impl Data {
     pub fn bytes(&self) -> Option<&Arc<[u8]>> {
         match self {
             Data::Bytes(bytes) => Some(bytes),
-            Data::Elsewhere { .. } => None,
+            Data::Digest { .. } => None,
         }
     }
 
@@ -44,7 +43,7 @@ impl Data {
     pub fn size(&self) -> u64 {
         match self {
             Data::Bytes(bytes) => bytes.len() as u64,
-            Data::Elsewhere { size, .. } => *size,
+            Data::Digest { sha256 } => stand_in(sha256).len() as u64,
         }
     }
 
@@ -52,9 +51,14 @@ impl Data {
     pub fn sha256(&self) -> String {
         match self {
             Data::Bytes(bytes) => sha256(bytes),
-            Data::Elsewhere { sha256, .. } => sha256.clone(),
+            Data::Digest { sha256 } => sha256.clone(),
         }
     }
+}
+
+/// What is read where a file is known by its digest only, outside of rehearsals.
+pub(super) fn stand_in(sha256: &str) -> String {
+    format!("modelled content with the digest {sha256}\n")
 }
 
 /// SHA-256 in lower-case hex.

@@ -5,10 +5,18 @@ use std::sync::Arc;
 
 use crate::op::{Attributes, Content, Entry, FileKind, Guard, OpError, OpErrorKind, OpResult, OpValue, Stat};
 
-use super::around::Around;
-use super::data::Data;
+use super::around::{Around, Unmodelled};
+use super::data::{self, Data};
 use super::state::State;
 use super::tree::{Errno, Kind, Last, Meta, Node, Spot};
+
+/// What is fetched from where to where, as [`crate::op::Op::Fetch`] says it.
+pub(super) struct Fetch<'a> {
+    pub(super) url: &'a str,
+    pub(super) sha256: &'a str,
+    pub(super) member: Option<&'a str>,
+    pub(super) path: &'a str,
+}
 
 impl State {
     pub(super) fn stat(&self, path: &str) -> OpResult {
@@ -36,18 +44,13 @@ impl State {
         })))
     }
 
-    pub(super) fn read(&self, path: &str, limit: u64) -> OpResult {
+    pub(super) fn read(&self, path: &str, limit: u64, around: &Around) -> OpResult {
         match self.file_at(path)? {
             None => Ok(OpValue::Bytes(None)),
             Some(data) if data.size() > limit => {
                 Err(OpError::new(OpErrorKind::TooLarge, format!("{path}: {} bytes, limit {limit}", data.size())))
             }
-            Some(data) => match data.bytes() {
-                Some(bytes) => Ok(OpValue::Bytes(Some(bytes.to_vec()))),
-                None => {
-                    Err(OpError::new(OpErrorKind::Unknown, format!("{path}: carried over from the node, not read")))
-                }
-            },
+            Some(data) => Ok(OpValue::Bytes(Some(shown(&data, path, around)?))),
         }
     }
 
@@ -81,16 +84,12 @@ impl State {
         Ok(OpValue::Entries(Some(entries.iter().map(entry).collect())))
     }
 
-    pub(super) fn read_all(&self, path: &str, suffix: &str) -> OpResult {
+    pub(super) fn read_all(&self, path: &str, suffix: &str, around: &Around) -> OpResult {
         let mut files = BTreeMap::new();
         let node = self.tree.get(path);
         for (name, node) in node.iter().filter_map(|node| node.entries()).flatten() {
             if let (true, Kind::File(data)) = (name.ends_with(suffix), &node.kind) {
-                let Some(bytes) = data.bytes() else {
-                    let path = format!("{path}/{name}: carried over from the node, not read");
-                    return Err(OpError::new(OpErrorKind::Unknown, path));
-                };
-                files.insert(name.to_string(), bytes.to_vec());
+                files.insert(name.to_string(), shown(data, &format!("{path}/{name}"), around)?);
             }
         }
         Ok(OpValue::Files(files))
@@ -125,6 +124,24 @@ impl State {
         Ok(OpValue::Done)
     }
 
+    /// A file on the node from a modelled internet that has everything.
+    pub(super) fn fetch(&mut self, fetch: &Fetch, around: &Around) -> OpResult {
+        let Fetch { url, sha256, member, path } = fetch;
+        around.need_space(path)?;
+        if around.node.is_some() {
+            return Err(OpError::new(OpErrorKind::Failed, "files are fetched on the node only"));
+        }
+        if around.faults.no_mirror {
+            return Err(OpError::new(OpErrorKind::Failed, format!("{url}: the name cannot be resolved")));
+        }
+        let data = match member {
+            Some(member) => Data::text(&format!("modelled {member} out of {url} with the digest {sha256}\n")),
+            None => Data::Digest { sha256: sha256.to_string() },
+        };
+        self.tree.place(path, Node::file(Meta::root(0o644), data)).map_err(|errno| errno.at(path))?;
+        Ok(OpValue::Done)
+    }
+
     /// Takes the guard's lock (its file comes to be by that) and compares the old content.
     fn compare(&mut self, path: &str, guard: &Guard) -> Result<(), OpError> {
         if self.tree.get(&guard.lock).is_none() {
@@ -150,6 +167,7 @@ impl State {
                     Some(_) => {
                         Err(OpError::new(OpErrorKind::Conflict, format!("{path}: does not have the digest {sha256}")))
                     }
+                    None if around.unmodelled == Unmodelled::Unknown => Ok(Data::Digest { sha256: sha256.clone() }),
                     None => Err(OpError::new(OpErrorKind::NotFound, format!("{path}: no such file on the node"))),
                 }
             }
@@ -164,10 +182,8 @@ impl State {
         }
         match self.tree.node_mut(&spot.names) {
             Some(Node { kind: Kind::File(data), .. }) => {
-                let Some(old) = data.bytes() else {
-                    return Err(OpError::new(OpErrorKind::Unknown, format!("{path}: carried over from the node")));
-                };
-                *data = Data::of([old, bytes].concat());
+                let old = shown(data, path, around)?;
+                *data = Data::of([&old, bytes].concat());
             }
             // What is written to a device or pipe is gone.
             Some(_) => {}
@@ -177,22 +193,6 @@ impl State {
             }
         }
         Ok(OpValue::Done)
-    }
-
-    /// A file from a network that is not modelled: its bytes say what was asked for.
-    pub(super) fn fetch(
-        &mut self,
-        url: &str,
-        sha256: &str,
-        member: Option<&str>,
-        path: &str,
-        around: &mut Around,
-    ) -> OpResult {
-        if let Some((above, _)) = path.rsplit_once('/').filter(|(above, _)| !above.is_empty()) {
-            self.make_dir(above, &Attributes::default(), around)?;
-        }
-        let text = format!("{url} {}\nsha256 {sha256}\n", member.unwrap_or_default());
-        self.write(path, &Content::Bytes(text.into_bytes().into()), &Attributes::default(), None, around)
     }
 
     pub(super) fn make_dir(&mut self, path: &str, attributes: &Attributes, around: &Around) -> OpResult {
@@ -304,6 +304,17 @@ impl State {
             None => old.gid,
         };
         Ok(Meta { mode: attributes.mode.map_or(old.mode, |mode| mode & 0o7777), uid, gid })
+    }
+}
+
+/// The bytes of a file; those that nobody has are unknown in a rehearsal, else a line stands in for them.
+fn shown(data: &Data, path: &str, around: &Around) -> Result<Vec<u8>, OpError> {
+    match data {
+        Data::Bytes(bytes) => Ok(bytes.to_vec()),
+        Data::Digest { .. } if around.unmodelled == Unmodelled::Unknown => {
+            Err(OpError::new(OpErrorKind::Unknown, format!("{path}: its content is not known before it is there")))
+        }
+        Data::Digest { sha256 } => Ok(data::stand_in(sha256).into_bytes()),
     }
 }
 

@@ -136,10 +136,10 @@ impl Body {
         let state = &mut self.state;
         match op {
             Op::Stat { path } => state.stat(path),
-            Op::Read { path, limit } => state.read(path, *limit),
+            Op::Read { path, limit } => state.read(path, *limit, around),
             Op::Digest { path } => state.digest(path),
             Op::List { path } => state.list(path),
-            Op::ReadAll { path, suffix } => state.read_all(path, suffix),
+            Op::ReadAll { path, suffix } => state.read_all(path, suffix, around),
             Op::Write { path, content, attributes, guard } => {
                 state.write(path, content, attributes, guard.as_ref(), around)
             }
@@ -149,7 +149,9 @@ impl Body {
             Op::Remove { path, recursive } => state.remove(path, *recursive),
             Op::Move { from, to } => state.rename(from, to),
             Op::SetAttributes { path, attributes } => state.set_attributes(path, attributes),
-            Op::Fetch { url, sha256, member, path } => state.fetch(url, sha256, member.as_deref(), path, around),
+            Op::Fetch { url, sha256, member, path } => {
+                state.fetch(&files::Fetch { url, sha256, member: member.as_deref(), path }, around)
+            }
             Op::Packages => Ok(OpValue::Packages(state.package_versions())),
             Op::RefreshPackages => state.refresh_packages(around),
             Op::InstallPackages { names, .. } => self.install(names, around, took),
@@ -226,6 +228,7 @@ fn pace(op: &Op) -> Duration {
     match op {
         Op::Exec(_) => Duration::from_millis(5),
         Op::RefreshPackages => Duration::from_secs(3),
+        Op::Fetch { .. } => Duration::from_secs(2),
         Op::ReloadUnits => Duration::from_millis(250),
         Op::AddUser { .. } | Op::AddGroup { .. } | Op::AddToGroup { .. } => Duration::from_millis(60),
         Op::Packages | Op::Units { .. } | Op::Accounts | Op::SystemState => Duration::from_millis(10),
