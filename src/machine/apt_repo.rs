@@ -10,12 +10,12 @@ use crate::secret::Sealed;
 pub enum Key {
     /// These bytes, armoured or not.
     Content(Vec<u8>),
-    /// Fetched from a URL, with this SHA-256.
+    /// Fetched from a URL.
     Url {
         /// Absolute URL.
         url: String,
-        /// SHA-256 in hex.
-        sha256: String,
+        /// SHA-256 in hex; absent: TLS alone vouches for it.
+        sha256: Option<String>,
     },
     /// A keyring that the machine has already.
     Path(String),

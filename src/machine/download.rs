@@ -12,18 +12,36 @@ pub const CACHE_DIR: &str = "/var/lib/phoenix/cache";
 pub struct Source {
     /// Absolute URL.
     pub url: String,
-    /// SHA-256 of what the URL answers, in hex.
-    pub sha256: String,
+    /// SHA-256 of what the URL answers, in hex; absent: TLS alone vouches for it, and what was fetched once stays.
+    pub sha256: Option<String>,
     /// Only this member of the tar or zip archive.
     pub member: Option<String>,
 }
 
 impl Source {
+    fn checked(&self) -> Result<Source, MachineError> {
+        let sha256 = self.sha256.as_ref().map(|digest| digest.to_ascii_lowercase());
+        if let Some(digest) = &sha256
+            && (digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        {
+            return Err(MachineError::Invalid(format!("`{digest}` is no SHA-256 of {}", self.url)));
+        }
+        let schemes: &[&str] = if sha256.is_some() { &["https://", "http://"] } else { &["https://"] };
+        if !schemes.iter().any(|scheme| self.url.starts_with(scheme)) {
+            return Err(MachineError::Invalid(format!(
+                "`{}` is no URL that can be fetched: http needs a digest",
+                self.url
+            )));
+        }
+        Ok(Source { sha256, ..self.clone() })
+    }
+
     /// What tells this file from every other.
     fn identity(&self) -> String {
+        let whole = self.sha256.clone().unwrap_or_else(|| format!("url-{}", sha256(self.url.as_bytes())));
         match &self.member {
-            None => self.sha256.clone(),
-            Some(member) => format!("{}-{}", self.sha256, &sha256(member.as_bytes())[..16]),
+            None => whole,
+            Some(member) => format!("{whole}-{}", &sha256(member.as_bytes())[..16]),
         }
     }
 }
@@ -36,13 +54,7 @@ impl Machine {
     /// When the digest is none or another one, nothing answers, or the archive has no such member.
     pub fn download(&self, path: &str, source: &Source, attributes: &Attributes) -> Result<Change, MachineError> {
         let path = path::absolute(path)?;
-        let source = Source { sha256: source.sha256.to_ascii_lowercase(), ..source.clone() };
-        if source.sha256.len() != 64 || !source.sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(MachineError::Invalid(format!("`{}` is no SHA-256 of {}", source.sha256, source.url)));
-        }
-        if !source.url.starts_with("https://") && !source.url.starts_with("http://") {
-            return Err(MachineError::Invalid(format!("`{}` is no http(s) URL", source.url)));
-        }
+        let source = source.checked()?;
         let record = format!("{WATCH_DIR}/download-{}", &sha256(path.as_bytes())[..16]);
         let ops = [
             Op::Stat { path: path.clone() },
@@ -63,7 +75,8 @@ impl Machine {
         };
         let note = |digest: &str| format!("{} {digest}\n", source.identity());
         let right = present.as_ref().is_some_and(|present| {
-            (source.member.is_none() && *present == source.sha256) || noted.as_deref() == Some(note(present).as_bytes())
+            (source.member.is_none() && Some(present) == source.sha256.as_ref())
+                || noted.as_deref() == Some(note(present).as_bytes())
         });
         let what = format!("download {path}");
         let mut differences = match &stat {

@@ -2,30 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use super::{Change, Machine, MachineError, change::difference};
+use super::{Change, File, Machine, MachineError, change::difference};
 use crate::op::{Attributes, Op, OpValue};
 use crate::secret::Sealed;
 
-/// All parameters that phoenix declares, one per line.
-const FILE: &str = "/etc/sysctl.d/90-phoenix.conf";
-
 impl Machine {
-    /// Brings kernel parameters about: a line for each in a drop-in file, and the running kernel's values where they can
-    /// be read.
+    /// Brings kernel parameters about: in the drop-in file `/etc/sysctl.d/NAME.conf`, and in the running kernel where its
+    /// values can be read.
     ///
     /// # Errors
     /// When the kernel refuses a value, as it does for most of them in unprivileged containers.
-    pub fn sysctl(&self, values: &BTreeMap<String, String>) -> Result<Change, MachineError> {
+    pub fn sysctl(&self, name: &str, values: &BTreeMap<String, String>) -> Result<Change, MachineError> {
         for (key, value) in values {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
             if key.is_empty() || !key.bytes().all(plain) || key.contains("..") || value.contains('\n') {
                 return Err(MachineError::Invalid(format!("`{key} = {value}` is no kernel parameter")));
             }
         }
-        let what = format!("sysctl {}", values.keys().cloned().collect::<Vec<_>>().join(" "));
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        if name.is_empty() || !name.bytes().all(plain) {
+            return Err(MachineError::Invalid(format!("`{name}` cannot name a file of kernel parameters")));
+        }
+        let lines: String = values.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        let text = Sealed::plain(format!("# Written by phoenix.\n{lines}"));
         let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
-        let file = self
-            .edit(what.clone(), FILE, &attributes, |old| Ok(Sealed::plain(merged(old.unwrap_or_default(), values))))?;
+        let file = self.file(&format!("/etc/sysctl.d/{name}.conf"), &File { attributes, ..File::text(text) })?;
         let reads: Vec<Op> = values.keys().map(|key| Op::Read { path: live(key), limit: 4096 }).collect();
         let mut differences = Vec::new();
         let mut settings = Vec::new();
@@ -49,7 +50,7 @@ impl Machine {
             self.tool(&argv)?;
         }
         let live = self.done(Change::of("", differences));
-        Ok(Change { what, ..file | live })
+        Ok(Change { what: format!("sysctl {name}"), ..file | live })
     }
 }
 
@@ -60,16 +61,4 @@ fn live(key: &str) -> String {
 
 fn words(value: &str) -> String {
     value.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn merged(old: &str, values: &BTreeMap<String, String>) -> String {
-    let mut all: BTreeMap<String, String> = old
-        .lines()
-        .filter(|line| !line.trim_start().starts_with(['#', ';']))
-        .filter_map(|line| line.split_once('='))
-        .map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
-        .collect();
-    all.extend(values.clone());
-    let lines: String = all.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
-    format!("# Written by phoenix.\n{lines}")
 }

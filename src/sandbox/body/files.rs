@@ -13,7 +13,7 @@ use super::tree::{Errno, Kind, Last, Meta, Node, Spot};
 /// What is fetched from where to where, as [`crate::op::Op::Fetch`] says it.
 pub(super) struct Fetch<'a> {
     pub(super) url: &'a str,
-    pub(super) sha256: &'a str,
+    pub(super) sha256: Option<&'a str>,
     pub(super) member: Option<&'a str>,
     pub(super) path: &'a str,
 }
@@ -134,9 +134,13 @@ impl State {
         if around.faults.no_mirror {
             return Err(OpError::new(OpErrorKind::Failed, format!("{url}: the name cannot be resolved")));
         }
-        let data = match member {
-            Some(member) => Data::text(&format!("modelled {member} out of {url} with the digest {sha256}\n")),
-            None => Data::Digest { sha256: sha256.to_string() },
+        let data = match (member, sha256) {
+            (None, Some(sha256)) => Data::Digest { sha256: sha256.to_string() },
+            (None, None) => Data::text(&format!("modelled {url}\n")),
+            (Some(member), _) => {
+                let digest = sha256.unwrap_or("any digest");
+                Data::text(&format!("modelled {member} out of {url} with {digest}\n"))
+            }
         };
         self.tree.place(path, Node::file(Meta::root(0o644), data)).map_err(|errno| errno.at(path))?;
         Ok(OpValue::Done)

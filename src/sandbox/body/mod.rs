@@ -150,7 +150,7 @@ impl Body {
             Op::Move { from, to } => state.rename(from, to),
             Op::SetAttributes { path, attributes } => state.set_attributes(path, attributes),
             Op::Fetch { url, sha256, member, path } => {
-                state.fetch(&files::Fetch { url, sha256, member: member.as_deref(), path }, around)
+                state.fetch(&files::Fetch { url, sha256: sha256.as_deref(), member: member.as_deref(), path }, around)
             }
             Op::Packages => Ok(OpValue::Packages(state.package_versions())),
             Op::RefreshPackages => state.refresh_packages(around),
