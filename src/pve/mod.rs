@@ -1,1 +1,28 @@
-//! room
+//! Proxmox VE's own words: values in, commands out; text in, values out. Nothing here touches a node.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`table`] | the option table `options.json`: commands, options, formats, since when |
+//! | [`schema`], [`format`] | Proxmox's checks of one value, with its messages |
+//! | [`argv`] | argv understood (or refused) as the real tools do |
+//! | [`property`], [`size`] | property strings, disk sizes |
+//! | [`guest_config`], [`storage`], [`firewall`] | the files under `/etc/pve` |
+//! | [`inventory`] | the state of a whole node from files, without a process |
+//! | [`pct`] | builders of commands, named after the subcommands they build |
+//!
+//! A kind of guest differs only in its builders and in what it desires; the lifecycle that uses them is one.
+
+pub mod argv;
+pub mod firewall;
+pub mod format;
+pub mod guest_config;
+pub mod inventory;
+pub mod pct;
+pub mod property;
+pub mod schema;
+pub mod size;
+pub mod storage;
+pub mod table;
+
+/// The tag that marks guests made by phoenix.
+pub const MARK: &str = "phoenix";

@@ -1,0 +1,265 @@
+//! Command lines understood, or refused, as Proxmox's own tools do it.
+//!
+//! The rules are those of Perl's `Getopt::Long` as `PVE::CLIHandler` sets it up: options before, between and after the
+//! positionals, `-o` and `--o`, `--o value` and `--o=value`, booleans with an optional value, `--` ends options.
+//! Only full names are accepted, never the abbreviations that the real tools also take.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::schema::{self, Violation, boolean};
+use super::table::{CommandSpec, Kind, Schema, table};
+
+/// A command line understood and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Full name of the command, aliases resolved: `pct clone`, `qm disk resize`.
+    pub command: String,
+    /// Positional arguments in order.
+    pub positionals: Vec<String>,
+    /// Options in the order given, each once; booleans as `1` or `0`, repeated lists joined.
+    pub options: Vec<(String, String)>,
+    /// The words of the command that `pct exec` and `qm guest exec` run.
+    pub rest: Vec<String>,
+}
+
+impl Call {
+    /// The value of an option.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        self.options.iter().find(|(option, _)| option == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a boolean option is on.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.option(name) == Some("1")
+    }
+}
+
+/// A command line refused, in the tools' own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What they print on standard error.
+    pub stderr: String,
+    /// Exit status.
+    pub code: i32,
+}
+
+const BAD_ARGUMENTS: i32 = 2;
+const NO_COMMAND: i32 = 255;
+const EXTRA: &str = "extra-args";
+
+/// Understands a command line. `argv` begins with the tool.
+///
+/// # Errors
+/// What the real tool prints, and its exit status.
+pub fn parse(argv: &[String]) -> Result<Call, Refusal> {
+    let (name, spec, arguments) = command(argv)?;
+    // Everything beside its own few options is a parameter of the path, which only the node can judge.
+    let lenient = name.starts_with("pvesh ");
+    let refuse =
+        |message: &str| Refusal { stderr: format!("400 {message}\n{}\n", usage(name, spec)), code: BAD_ARGUMENTS };
+
+    let words = Words::sort(arguments, |option| match spec.option(option) {
+        Some(schema) => Some(schema.kind),
+        None => lenient.then_some(Kind::String),
+    });
+    if !words.complaints.is_empty() {
+        let mut refusal = refuse("unable to parse option");
+        refusal.stderr.insert_str(0, &words.complaints);
+        return Err(refusal);
+    }
+
+    let mut given = BTreeMap::new();
+    let mut positionals = words.positionals.into_iter();
+    let mut rest = Vec::new();
+    let takes_list = spec.positional.len() == 1 && spec.option(&spec.positional[0]).is_some_and(is_list);
+    for (at, positional) in spec.positional.iter().enumerate() {
+        if positional == EXTRA {
+            rest = positionals.by_ref().collect();
+        } else if takes_list {
+            given.insert(positional.as_str(), positionals.by_ref().collect::<Vec<_>>().join(","));
+        } else if let Some(word) = positionals.next() {
+            given.insert(positional.as_str(), word);
+        } else if spec.positional[at..].iter().any(|name| spec.option(name).is_some_and(|schema| !schema.optional)) {
+            return Err(refuse("not enough arguments"));
+        }
+    }
+    if positionals.next().is_some() {
+        return Err(refuse("too many arguments"));
+    }
+
+    let mut options: Vec<(String, String)> = Vec::new();
+    for (option, value) in words.options {
+        let schema = spec.option(&option);
+        let value = match schema.map(|schema| schema.kind) {
+            Some(Kind::Boolean) => match value.as_deref().map_or(Some("1"), boolean) {
+                Some(digit) => digit.to_owned(),
+                None => return Err(refuse("unable to parse boolean option")),
+            },
+            _ => value.unwrap_or_default(),
+        };
+        let old = options.iter_mut().find(|(name, _)| *name == option);
+        match old {
+            Some((_, old)) if schema.is_some_and(is_list) => _ = write!(old, ",{value}"),
+            Some((_, old)) => *old = value,
+            None => options.push((option, value)),
+        }
+    }
+
+    let named = options.iter().map(|(name, value)| (name.as_str(), value.clone()));
+    let mut values = given.clone();
+    values.extend(named);
+    let found = violations(spec, &values);
+    if !found.is_empty() {
+        return Err(verification_failed(&found, &usage(name, spec)));
+    }
+    let positionals = spec.positional.iter().filter_map(|name| given.remove(name.as_str())).collect();
+    Ok(Call { command: name.to_owned(), positionals, options, rest })
+}
+
+/// The longest name at the beginning of `argv` that is a command, and the words after it.
+fn command(argv: &[String]) -> Result<(&'static str, &'static CommandSpec, &[String]), Refusal> {
+    let mut name = String::new();
+    for (at, word) in argv.iter().enumerate().take(3) {
+        if at > 0 {
+            name.push(' ');
+        }
+        name.push_str(word);
+        if let Some((name, spec)) = table().command(&name) {
+            return Ok((name, spec, &argv[at + 1..]));
+        }
+        if !table().is_prefix(&name) {
+            return Err(no_command(&format!("unknown command '{name}'"), argv));
+        }
+    }
+    Err(no_command("no command specified", argv))
+}
+
+fn no_command(message: &str, argv: &[String]) -> Refusal {
+    let tool = argv.first().map_or("", String::as_str);
+    let start = format!("{tool} ");
+    let mut stderr = format!("ERROR: {message}\n");
+    for (name, spec) in table().commands().filter(|(name, _)| name.starts_with(&start)) {
+        stderr.push_str(&format!("       {}\n", usage(name, spec)));
+    }
+    Refusal { stderr, code: NO_COMMAND }
+}
+
+/// The line that says how a command is called: `pct create <vmid> <ostemplate> [OPTIONS]`.
+pub fn usage(name: &str, spec: &CommandSpec) -> String {
+    let arguments: Vec<String> = spec
+        .positional
+        .iter()
+        .map(|name| match spec.option(name) {
+            Some(schema) if is_list(schema) => format!("{{<{name}>}}"),
+            Some(schema) if schema.optional => format!("[<{name}>]"),
+            _ => format!("<{name}>"),
+        })
+        .collect();
+    let mut line = name.to_owned();
+    let has_options = spec.named().next().is_some();
+    if has_options || !arguments.is_empty() {
+        line = format!("{line} {}", arguments.join(" "));
+    }
+    for (option, schema) in spec.named().filter(|(_, schema)| !schema.optional) {
+        let _ = write!(line, " --{option} <{}>", schema.kind.word());
+    }
+    if has_options {
+        line.push_str(" [OPTIONS]");
+    }
+    line
+}
+
+/// The block `400 Parameter verification failed.`
+pub fn verification_failed(found: &[Violation], usage: &str) -> Refusal {
+    let mut stderr = String::from("400 Parameter verification failed.\n");
+    let mut open = None;
+    for violation in found {
+        // The keys of a property string are part of its option's message, which ends with an empty line.
+        let inside = open.is_some_and(|option: &str| violation.path.starts_with(&format!("{option}.")));
+        if open.is_some() && !inside {
+            stderr.push('\n');
+            open = None;
+        }
+        let _ = writeln!(stderr, "{}: {}", violation.path, violation.message);
+        if violation.is_format_error() {
+            open = Some(violation.path.as_str());
+        } else if violation.ends_with_newline() && !inside {
+            stderr.push('\n');
+        }
+    }
+    if open.is_some() {
+        stderr.push('\n');
+    }
+    let _ = writeln!(stderr, "{usage}");
+    Refusal { stderr, code: BAD_ARGUMENTS }
+}
+
+fn is_list(schema: &Schema) -> bool {
+    schema.format.as_deref().is_some_and(|format| format.ends_with("-list"))
+}
+
+fn violations(spec: &CommandSpec, values: &BTreeMap<&str, String>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (name, value) in values {
+        let Some(schema) = spec.option(name) else { continue };
+        found.extend(schema::check(schema, name, value));
+        if let Some(other) = schema.requires.as_deref().filter(|other| !values.contains_key(other)) {
+            found.push(schema::requires(other, name));
+        }
+    }
+    let missing = spec
+        .named()
+        .filter(|(name, schema)| !schema.optional && schema.index.is_none() && !values.contains_key(name.as_str()));
+    found.extend(missing.map(|(name, _)| Violation::missing(name)));
+    found
+}
+
+/// Words sorted into positionals and options.
+#[derive(Default)]
+struct Words {
+    positionals: Vec<String>,
+    options: Vec<(String, Option<String>)>,
+    complaints: String,
+}
+
+impl Words {
+    fn sort(words: &[String], kind_of: impl Fn(&str) -> Option<Kind>) -> Words {
+        let mut sorted = Words::default();
+        let mut words = words.iter().peekable();
+        while let Some(word) = words.next() {
+            if word == "--" {
+                sorted.positionals.extend(words.by_ref().cloned());
+                break;
+            }
+            let Some(option) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).filter(|o| !o.is_empty())
+            else {
+                sorted.positionals.push(word.clone());
+                continue;
+            };
+            let (name, attached) = match option.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (option, None),
+            };
+            let name = name.to_ascii_lowercase();
+            let value = match (kind_of(&name), attached) {
+                (None, _) => {
+                    let _ = writeln!(sorted.complaints, "Unknown option: {name}");
+                    continue;
+                }
+                (Some(Kind::Boolean), Some(value)) => Some(value).filter(|value| !value.is_empty()),
+                (Some(Kind::Boolean), None) => words.next_if(|word| !word.starts_with('-') || *word == "-").cloned(),
+                (Some(_), Some(value)) if !value.is_empty() => Some(value),
+                (Some(_), attached) => match attached.is_none().then(|| words.next()).flatten() {
+                    Some(value) => Some(value.clone()),
+                    None => {
+                        let _ = writeln!(sorted.complaints, "Option {name} requires an argument");
+                        continue;
+                    }
+                },
+            };
+            sorted.options.push((name, value));
+        }
+        sorted
+    }
+}
