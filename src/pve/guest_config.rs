@@ -176,7 +176,7 @@ impl Section {
     /// The description: its comment lines decoded, each with a newline.
     pub fn description(&self) -> String {
         let lines = self.lines.iter().filter(|line| line.says == Says::Description);
-        lines.fold(String::new(), |text, line| text + &decode(line.text[1..].trim_end_matches(['\n', '\r'])) + "\n")
+        lines.map(|line| decode(line.text[1..].trim_end_matches(['\n', '\r'])) + "\n").collect()
     }
 
     /// Replaces the description.
