@@ -21,14 +21,6 @@ pub(super) fn absolute(path: &str) -> Result<String, MachineError> {
     Ok(format!("/{}", parts.join("/")))
 }
 
-/// The directory that a path is in.
-pub(super) fn parent(path: &str) -> &str {
-    match path.rfind('/') {
-        Some(0) | None => "/",
-        Some(at) => &path[..at],
-    }
-}
-
 /// Permission bits as written in scripts: `"0640"`, `"750"`, `"0o644"`.
 ///
 /// # Errors
