@@ -84,6 +84,10 @@ pub struct PackageModel {
     pub units: Vec<String>,
     /// Files, path -> text. Programs by their name belong into `programs`.
     pub files: BTreeMap<String, String>,
+    /// Directories, 0755 of root.
+    pub dirs: Vec<String>,
+    /// Symbolic links, path -> target.
+    pub links: BTreeMap<String, String>,
     /// System users, each with a group of the same name.
     pub users: Vec<String>,
     /// Programs that come to `/usr/bin`, or anywhere if given as an absolute path.

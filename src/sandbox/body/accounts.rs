@@ -2,7 +2,6 @@
 
 use crate::op::{Group, OpError, OpErrorKind, OpResult, OpValue, User};
 
-use super::around::Around;
 use super::data::Data;
 use super::state::State;
 use super::tree::{Errno, Kind, Last, Meta, Node};
@@ -71,8 +70,7 @@ impl State {
         }
     }
 
-    pub(super) fn add_group(&mut self, name: &str, gid: Option<u32>, system: bool, around: &Around) -> OpResult {
-        around.need_space("/etc/group")?;
+    pub(super) fn add_group(&mut self, name: &str, gid: Option<u32>, system: bool) -> OpResult {
         check_name("groupadd", "group", name)?;
         let accounts = self.accounts();
         if accounts.group(name).is_some() {
@@ -91,8 +89,7 @@ impl State {
         Ok(OpValue::Done)
     }
 
-    pub(super) fn add_user(&mut self, new: &NewUser, around: &Around) -> OpResult {
-        around.need_space("/etc/passwd")?;
+    pub(super) fn add_user(&mut self, new: &NewUser) -> OpResult {
         let name = new.name;
         check_name("useradd", "user", name)?;
         let accounts = self.accounts();
@@ -116,7 +113,7 @@ impl State {
             }
             None => {
                 let same = !accounts.groups.iter().any(|group| group.gid == uid);
-                self.add_group(name, same.then_some(uid), new.system, around)?;
+                self.add_group(name, same.then_some(uid), new.system)?;
                 self.accounts().gid(name).unwrap_or(uid)
             }
         };
@@ -135,8 +132,7 @@ impl State {
         Ok(OpValue::Done)
     }
 
-    pub(super) fn add_to_group(&mut self, user: &str, group: &str, around: &Around) -> OpResult {
-        around.need_space("/etc/group")?;
+    pub(super) fn add_to_group(&mut self, user: &str, group: &str) -> OpResult {
         let accounts = self.accounts();
         let unknown = |message| Err(OpError::new(OpErrorKind::NoSuchUser, message));
         if accounts.user(user).is_none() {

@@ -103,13 +103,8 @@ pub enum BodyChange {
         /// How.
         runtime: Option<Runtime>,
     },
-    /// Power and package index.
-    Machine {
-        /// Since when it runs.
-        power: Power,
-        /// Sources whose index was read.
-        index: Option<Vec<String>>,
-    },
+    /// The machine was started or stopped.
+    Power(Power),
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -140,8 +135,8 @@ pub(super) fn between(old: &State, new: &State) -> Vec<BodyChange> {
             changes.push(BodyChange::Unit { name: name.clone(), runtime: runtime.cloned() });
         });
     }
-    if old.power != new.power || old.index != new.index {
-        changes.push(BodyChange::Machine { power: new.power, index: new.index.as_deref().cloned() });
+    if old.power != new.power {
+        changes.push(BodyChange::Power(new.power));
     }
     changes
 }
@@ -256,9 +251,8 @@ impl State {
                 };
                 Ok(())
             }
-            BodyChange::Machine { power, index } => {
+            BodyChange::Power(power) => {
                 self.power = power;
-                self.index = index.map(Arc::new);
                 Ok(())
             }
         }

@@ -103,7 +103,6 @@ impl State {
         guard: Option<&Guard>,
         around: &mut Around,
     ) -> OpResult {
-        around.need_space(path)?;
         let spot = self.tree.resolve(path, Last::Itself).map_err(|errno| errno.at(path))?;
         let old = match spot.node.as_deref() {
             Some(node) if node.is_dir() => return Err(Errno::IsDirectory.at(path)),
@@ -127,7 +126,6 @@ impl State {
     /// A file on the node from a modelled internet that has everything.
     pub(super) fn fetch(&mut self, fetch: &Fetch, around: &Around) -> OpResult {
         let Fetch { url, sha256, member, path } = fetch;
-        around.need_space(path)?;
         if around.node.is_some() {
             return Err(OpError::new(OpErrorKind::Failed, "files are fetched on the node only"));
         }
@@ -179,7 +177,6 @@ impl State {
     }
 
     pub(super) fn append(&mut self, path: &str, bytes: &[u8], around: &Around) -> OpResult {
-        around.need_space(path)?;
         let spot = self.tree.resolve(path, Last::Followed).map_err(|errno| errno.at(path))?;
         if spot.slash || spot.node.as_ref().is_some_and(|node| node.is_dir()) {
             return Err(Errno::IsDirectory.at(path));
@@ -199,7 +196,7 @@ impl State {
         Ok(OpValue::Done)
     }
 
-    pub(super) fn make_dir(&mut self, path: &str, attributes: &Attributes, around: &Around) -> OpResult {
+    pub(super) fn make_dir(&mut self, path: &str, attributes: &Attributes) -> OpResult {
         match self.tree.resolve(path, Last::Followed) {
             Ok(Spot { node: Some(node), .. }) if node.is_dir() => return Ok(OpValue::Done),
             Ok(Spot { node: Some(_), .. }) => return Err(Errno::Exists.at(path)),
@@ -213,7 +210,6 @@ impl State {
             }
             Ok(_) | Err(_) => {}
         }
-        around.need_space(path)?;
         let meta = self.meta(Meta::root(0o755), attributes)?;
         let names = self.tree.make_dirs(path).map_err(|errno| errno.at(path))?;
         if let Some(node) = self.tree.node_mut(&names) {
@@ -222,8 +218,7 @@ impl State {
         Ok(OpValue::Done)
     }
 
-    pub(super) fn link(&mut self, path: &str, target: &str, around: &Around) -> OpResult {
-        around.need_space(path)?;
+    pub(super) fn link(&mut self, path: &str, target: &str) -> OpResult {
         let spot = self.tree.resolve(path, Last::Itself).map_err(|errno| errno.at(path))?;
         match spot.node.as_deref().map(|node| &node.kind) {
             None if spot.slash => return Err(Errno::NoEntry.at(path)),

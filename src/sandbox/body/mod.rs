@@ -19,6 +19,7 @@ mod files;
 mod layers;
 mod network;
 mod packages;
+mod sources;
 mod state;
 mod template;
 mod tree;
@@ -133,6 +134,9 @@ impl Body {
     /// Does an Op, with the node's directories already in place.
     fn answer(&mut self, op: &Op, around: &mut Around, took: &mut Duration) -> OpResult {
         *took += pace(op);
+        if let Some(path) = needs_space(op) {
+            around.need_space(path)?;
+        }
         let state = &mut self.state;
         match op {
             Op::Stat { path } => state.stat(path),
@@ -144,8 +148,8 @@ impl Body {
                 state.write(path, content, attributes, guard.as_ref(), around)
             }
             Op::Append { path, bytes, .. } => state.append(path, bytes, around),
-            Op::MakeDir { path, attributes } => state.make_dir(path, attributes, around),
-            Op::Link { path, target } => state.link(path, target, around),
+            Op::MakeDir { path, attributes } => state.make_dir(path, attributes),
+            Op::Link { path, target } => state.link(path, target),
             Op::Remove { path, recursive } => state.remove(path, *recursive),
             Op::Move { from, to } => state.rename(from, to),
             Op::SetAttributes { path, attributes } => state.set_attributes(path, attributes),
@@ -168,10 +172,10 @@ impl Body {
             }
             Op::AddUser { name, uid, system, home, shell } => {
                 let (home, shell) = (home.as_deref(), shell.as_deref());
-                state.add_user(&accounts::NewUser { name, uid: *uid, system: *system, home, shell }, around)
+                state.add_user(&accounts::NewUser { name, uid: *uid, system: *system, home, shell })
             }
-            Op::AddGroup { name, gid, system } => state.add_group(name, *gid, *system, around),
-            Op::AddToGroup { user, group } => state.add_to_group(user, group, around),
+            Op::AddGroup { name, gid, system } => state.add_group(name, *gid, *system),
+            Op::AddToGroup { user, group } => state.add_to_group(user, group),
             Op::Exec(exec) => self.exec(exec, around, took),
             Op::Listening => Ok(OpValue::Ports(state.listening(around))),
             Op::Network => Ok(state.network(around)),
@@ -221,6 +225,22 @@ struct Graft {
     shown: Arc<Node>,
     hidden: Option<Arc<Node>>,
     read_only: bool,
+}
+
+/// Where an Op needs room on the disk, if it does.
+fn needs_space(op: &Op) -> Option<&str> {
+    match op {
+        Op::Write { path, .. }
+        | Op::Append { path, .. }
+        | Op::MakeDir { path, .. }
+        | Op::Link { path, .. }
+        | Op::Fetch { path, .. } => Some(path),
+        Op::RefreshPackages => Some("/var/lib/apt/lists"),
+        Op::InstallPackages { .. } => Some("/var/cache/apt/archives"),
+        Op::AddUser { .. } => Some("/etc/passwd"),
+        Op::AddGroup { .. } | Op::AddToGroup { .. } => Some("/etc/group"),
+        _ => None,
+    }
 }
 
 /// How long a plain Op takes; what units, packages and programs take comes on top.

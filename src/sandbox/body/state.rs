@@ -32,8 +32,6 @@ pub(super) struct State {
     /// Units that are not simply inactive.
     pub(super) units: Arc<BTreeMap<String, Runtime>>,
     pub(super) power: Power,
-    /// Lines of the apt sources whose index was read last; none: no index at all.
-    pub(super) index: Option<Arc<Vec<String>>>,
 }
 
 impl State {
@@ -43,6 +41,5 @@ impl State {
             && Arc::ptr_eq(&self.packages, &other.packages)
             && Arc::ptr_eq(&self.units, &other.units)
             && self.power == other.power
-            && self.index == other.index
     }
 }
