@@ -1,1 +1,34 @@
-//! room
+//! JSON files in, a checked [`Site`] out, and everything that is wrong in them at once.
+//!
+//! ```text
+//! text -> json (values with places) -> file (findings) -> decode (typed fields)
+//!      -> hypervisor, lxc, vm, certificates, stacks (drafts) -> resolve, roles, mounts -> check -> Site
+//! ```
+//!
+//! The predecessor's files are read as they are: [`legacy`] knows its spelling, and what it let pass is a warning
+//! there. Findings point into the text; passwords in plain text are covered in it ([`mask`]) and never enter the site.
+
+mod certificates;
+mod check;
+mod decode;
+mod dir;
+mod file;
+mod firewall;
+mod guest;
+mod hypervisor;
+mod json;
+mod legacy;
+mod load;
+mod lxc;
+mod mask;
+mod mounts;
+mod resolve;
+mod roles;
+mod secrets;
+mod show;
+mod stacks;
+mod vm;
+
+pub use dir::Dir;
+pub use load::{FieldsByFile, Loaded, fields, load};
+pub use show::resolve_show;

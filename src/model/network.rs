@@ -98,6 +98,18 @@ pub enum Address {
     Static(Cidr),
 }
 
+impl FromStr for Address {
+    type Err = InvalidAddress;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "dhcp" => Ok(Address::Dhcp),
+            "manual" => Ok(Address::Manual),
+            _ => text.parse().map(Address::Static),
+        }
+    }
+}
+
 impl Address {
     /// The declared address, if it is declared.
     pub fn cidr(&self) -> Option<Cidr> {

@@ -1,0 +1,291 @@
+//! From JSON values to typed ones: every field is asked for by name and type, every mistake is a finding.
+//!
+//! Getters return `None` for an absent field and for a wrong one (which is then reported), so decoding always goes on
+//! and all mistakes of a file come at once. `null` counts as absent. [`Fields::finish`] reports what nobody asked for.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::ops::{Range, RangeInclusive};
+use std::str::FromStr;
+
+use super::file::File;
+use super::json::{Data, Member, Value};
+use crate::finding::{Finding, did_you_mean};
+
+/// The fields of one JSON map while it is decoded.
+pub struct Fields<'a> {
+    /// The file it stands in.
+    pub file: &'a File,
+    /// The map.
+    pub value: &'a Value,
+    /// Where findings about the whole map point: its key, or its first byte.
+    pub place: Range<usize>,
+    path: String,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of a file's outermost value. Reported when that is no map.
+    pub fn root(file: &'a File) -> Option<Fields<'a>> {
+        let value = file.value.as_ref()?;
+        Fields::of(file, value, value.span.start..value.span.start + 1, String::new(), "the file")
+    }
+
+    /// The fields of a member's value, under the given name in the field table (`vms[]`, `lxc_configs.ID`).
+    pub fn of_member(file: &'a File, member: &'a Member, path: &str) -> Option<Fields<'a>> {
+        let path = if file.is_recording() { path.to_owned() } else { String::new() };
+        Fields::of(file, &member.value, member.key_span.clone(), path, &member.key)
+    }
+
+    /// The fields of an item of an outermost list.
+    pub fn of_item(file: &'a File, item: &'a Value, path: &str) -> Option<Fields<'a>> {
+        let path = if file.is_recording() { path.to_owned() } else { String::new() };
+        Fields::of(file, item, item.span.start..item.span.start + 1, path, "the item")
+    }
+
+    fn of(file: &'a File, value: &'a Value, place: Range<usize>, path: String, name: &str) -> Option<Fields<'a>> {
+        if !matches!(value.data, Data::Map(_)) {
+            wrong_type(file, name, "a map", value);
+            return None;
+        }
+        Some(Fields { file, value, place, path, asked: RefCell::default() })
+    }
+
+    fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// The member of this name, whatever its type; marks the name as known.
+    pub fn member(&self, name: &'static str, kind: &'static str) -> Option<&'a Member> {
+        self.asked.borrow_mut().push(name);
+        self.file.asked(|| self.path_of(name), kind);
+        self.value.member(name).filter(|member| member.value.data != Data::Null)
+    }
+
+    /// Where the value of a field stands; of an absent one, where the map is named.
+    pub fn span(&self, name: &str) -> Range<usize> {
+        self.value.get(name).map_or_else(|| self.place.clone(), |value| value.span.clone())
+    }
+
+    /// Text. Empty text counts as absent.
+    pub fn text(&self, name: &'static str) -> Option<&'a str> {
+        self.text_of_kind(name, "text")
+    }
+
+    fn text_of_kind(&self, name: &'static str, kind: &'static str) -> Option<&'a str> {
+        let member = self.member(name, kind)?;
+        self.text_of(name, &member.value).filter(|text| !text.is_empty())
+    }
+
+    /// Text, owned.
+    pub fn string(&self, name: &'static str) -> Option<String> {
+        self.text(name).map(str::to_owned)
+    }
+
+    fn text_of(&self, name: &str, value: &'a Value) -> Option<&'a str> {
+        let text = value.text();
+        if text.is_none() {
+            wrong_type(self.file, name, "text", value);
+        }
+        text
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&self, name: &'static str) -> Option<bool> {
+        let member = self.member(name, "true or false")?;
+        match &member.value.data {
+            Data::Bool(value) => Some(*value),
+            Data::Text(text) if self.file.lenient() && (text == "true" || text == "false") => {
+                wrong_type(self.file, name, "true or false", &member.value);
+                Some(text == "true")
+            }
+            _ => {
+                wrong_type(self.file, name, "true or false", &member.value);
+                None
+            }
+        }
+    }
+
+    /// A whole number in a range.
+    pub fn whole<T: TryFrom<u64>>(&self, name: &'static str, range: RangeInclusive<u64>) -> Option<T> {
+        let value = &self.member(name, "whole number")?.value;
+        let number = match &value.data {
+            Data::Number(number) if !number.is_f64() => number.as_u64(),
+            Data::Text(text) if self.file.lenient() && text.parse::<u64>().is_ok() => {
+                wrong_type(self.file, name, "a whole number", value);
+                text.parse().ok()
+            }
+            _ => {
+                wrong_type(self.file, name, "a whole number", value);
+                return None;
+            }
+        };
+        let fitting = number.filter(|number| range.contains(number)).and_then(|number| T::try_from(number).ok());
+        if fitting.is_none() {
+            let limits = match *range.end() {
+                u64::MAX => format!("{} or more", range.start()),
+                end => format!("from {} to {end}", range.start()),
+            };
+            self.reject("out-of-range", name, format!("must be {limits}, found {}", value.plain()));
+        }
+        fitting
+    }
+
+    /// A number above `above` and at most `most`.
+    pub fn number(&self, name: &'static str, above: f64, most: f64) -> Option<f64> {
+        let value = &self.member(name, "number")?.value;
+        let Data::Number(number) = &value.data else {
+            wrong_type(self.file, name, "a number", value);
+            return None;
+        };
+        let fitting = number.as_f64().filter(|number| *number > above && *number <= most);
+        if fitting.is_none() {
+            self.reject("out-of-range", name, format!("must be above {above} and at most {most}, found {number}"));
+        }
+        fitting
+    }
+
+    /// Text in a syntax of its own; `kind` names it in the field table. The error's text is the finding.
+    pub fn parsed<T: FromStr<Err: Display>>(&self, name: &'static str, kind: &'static str) -> Option<T> {
+        let text = self.text_of_kind(name, kind)?;
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let error = error.to_string();
+                let message = if error.contains(text) {
+                    format!("`{name}`: {error}")
+                } else {
+                    format!("`{name}`: `{text}`: {error}")
+                };
+                self.file.report(Finding::error("bad-value", message), self.span(name));
+                None
+            }
+        }
+    }
+
+    /// One of a few words, in any case.
+    pub fn choice<T: Clone>(&self, name: &'static str, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.text(name)?;
+        let found = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
+        if found.is_none() {
+            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            let mut finding =
+                Finding::error("bad-value", format!("`{name}` must be one of {}, found `{text}`", words.join(", ")));
+            finding.hint = did_you_mean(text, words).map(|word| format!("did you mean `{word}`?"));
+            self.file.report(finding, self.span(name));
+        }
+        found.map(|(_, value)| value.clone())
+    }
+
+    /// A list of texts, each with its place.
+    pub fn texts(&self, name: &'static str) -> Vec<(&'a str, Range<usize>)> {
+        let items = self.list(name, "list of text");
+        items.iter().filter_map(|item| Some((self.text_of(name, item)?, item.span.clone()))).collect()
+    }
+
+    /// A list of texts, without places.
+    pub fn strings(&self, name: &'static str) -> Vec<String> {
+        self.texts(name).into_iter().map(|(text, _)| text.to_owned()).collect()
+    }
+
+    /// The items of a list of anything.
+    pub fn list(&self, name: &'static str, kind: &'static str) -> &'a [Value] {
+        let Some(member) = self.member(name, kind) else { return &[] };
+        match &member.value.data {
+            Data::List(items) => items,
+            _ => {
+                wrong_type(self.file, name, "a list", &member.value);
+                &[]
+            }
+        }
+    }
+
+    /// A map with declared fields.
+    pub fn map(&self, name: &'static str) -> Option<Fields<'a>> {
+        let member = self.member(name, "map")?;
+        let path = if self.file.is_recording() { self.path_of(name) } else { String::new() };
+        Fields::of(self.file, &member.value, member.key_span.clone(), path, name)
+    }
+
+    /// A list of maps with declared fields.
+    pub fn maps(&self, name: &'static str) -> Vec<Fields<'a>> {
+        let items = self.list(name, "list of maps");
+        let path = if self.file.is_recording() { format!("{}[]", self.path_of(name)) } else { String::new() };
+        items
+            .iter()
+            .filter_map(|item| Fields::of(self.file, item, item.span.start..item.span.start + 1, path.clone(), name))
+            .collect()
+    }
+
+    /// A map whose keys the operator chose; `KEY` stands for them in the field table.
+    pub fn table(&self, name: &'static str) -> &'a [Member] {
+        let Some(member) = self.member(name, "map") else { return &[] };
+        match &member.value.data {
+            Data::Map(members) => members,
+            _ => {
+                wrong_type(self.file, name, "a map", &member.value);
+                &[]
+            }
+        }
+    }
+
+    /// The declared fields of a member of [`Fields::table`].
+    pub fn entry(&self, table: &str, member: &'a Member) -> Option<Fields<'a>> {
+        let path = if self.file.is_recording() { format!("{}.KEY", self.path_of(table)) } else { String::new() };
+        Fields::of(self.file, &member.value, member.key_span.clone(), path, &member.key)
+    }
+
+    /// Reports a field that must be there and is not.
+    pub fn require(&self, name: &'static str, hint: &str) {
+        if self.value.get(name).is_none_or(|value| matches!(&value.data, Data::Null) || value.text() == Some("")) {
+            let finding = Finding::error("missing-field", format!("`{name}` is missing")).hint(hint);
+            self.file.report(finding, self.place.clone());
+        }
+    }
+
+    /// A field that is known and has no effect; `docs/configuration.md` says why.
+    pub fn unused(&self, name: &'static str, kind: &'static str) {
+        if self.member(name, kind).is_some() {
+            let span = self.value.member(name).map_or_else(|| self.place.clone(), |member| member.key_span.clone());
+            self.file.note_unused(name, span);
+        }
+    }
+
+    /// Reports the value of a field as wrong.
+    pub fn reject(&self, code: &'static str, name: &str, what: impl Display) {
+        self.file.report(Finding::error(code, format!("`{name}` {what}")), self.span(name));
+    }
+
+    /// Reports every field that nobody asked for.
+    pub fn finish(&self) {
+        let asked = self.asked.borrow();
+        for member in self.value.members() {
+            let known = asked.contains(&member.key.as_str()) || member.key == "comment" || member.key == "$schema";
+            if !known {
+                let mut finding = Finding::error("unknown-field", format!("unknown field `{}`", member.key));
+                finding.hint =
+                    did_you_mean(&member.key, asked.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+                self.file.lapse(finding, member.key_span.clone());
+            }
+        }
+    }
+}
+
+/// Reports a value of the wrong type; a lapse if the predecessor's reader, which knew only text, took it anyway.
+fn wrong_type(file: &File, name: &str, expected: &str, value: &Value) {
+    let finding = Finding::error("wrong-type", format!("`{name}` must be {expected}, found {}", value.kind()));
+    // A list or map may be long: point at its beginning only.
+    let span = match value.data {
+        Data::List(_) | Data::Map(_) => value.span.start..value.span.start + 1,
+        _ => value.span.clone(),
+    };
+    let bare = match (&value.data, expected) {
+        (Data::Text(text), "a whole number") if text.parse::<u64>().is_ok() => Some(text),
+        (Data::Text(text), "true or false") if text == "true" || text == "false" => Some(text),
+        _ => None,
+    };
+    match bare {
+        Some(text) => file.lapse(finding.hint(format!("write {text} without quotes")), span),
+        None => file.report(finding, span),
+    }
+}

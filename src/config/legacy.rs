@@ -1,0 +1,145 @@
+//! The predecessor's spelling: the same files and fields, with habits of its own.
+//!
+//! Whatever it let pass is a warning here ([`is_legacy`], [`super::file::File::lapse`]). What it spelled otherwise is
+//! translated in this module and nowhere else; `docs/configuration.md` lists the translations.
+
+use super::decode::Fields;
+use super::json::Value;
+use crate::finding::Finding;
+use crate::model::{NodeStorage, PortainerRole};
+
+/// Where the predecessor was installed: what a path below it names does not exist here.
+const INSTALLED: &str = "/usr/local/phoenix_hypervisor/";
+
+/// Its application scripts and the apps that replace them.
+const APPS: [(&str, &str); 6] = [
+    ("phoenix_hypervisor_lxc_101.sh", "gateway"),
+    ("phoenix_hypervisor_lxc_102.sh", "router"),
+    ("phoenix_hypervisor_lxc_103.sh", "ca"),
+    ("phoenix_hypervisor_lxc_955.sh", "ollama"),
+    ("phoenix_hypervisor_lxc_957.sh", "llamacpp"),
+    ("phoenix_hypervisor_lxc_vllm.sh", "vllm"),
+];
+
+/// Whether a hypervisor file is in the predecessor's spelling: only its program needed `core_paths`.
+pub fn is_legacy(hypervisor: &Value) -> bool {
+    hypervisor.get("core_paths").is_some()
+}
+
+/// The app that an `application_script` names: its own name, with or without `.rhai`, or the predecessor's script.
+pub fn app(script: &str) -> &str {
+    let translated = APPS.iter().find(|(name, _)| *name == script).map(|(_, app)| *app);
+    translated.unwrap_or_else(|| script.strip_suffix(".rhai").unwrap_or(script))
+}
+
+/// The sections of the hypervisor file that have no effect.
+pub fn unused_hypervisor_fields(root: &Fields) {
+    for name in ["version", "author"] {
+        root.unused(name, "text");
+    }
+    for name in ["core_paths", "proxmox_defaults", "behavior", "tests", "step_ca"] {
+        root.unused(name, "map");
+    }
+}
+
+/// The node's firewall where the predecessor kept it, among the shared volumes; the volumes have no effect.
+pub fn misplaced_firewall<'a>(root: &Fields<'a>) -> Option<Fields<'a>> {
+    let shared = root.map("shared_volumes")?;
+    let firewall = shared.map("firewall");
+    if let Some(firewall) = &firewall {
+        let finding = Finding::warning("misplaced-field", "`firewall` stands inside `shared_volumes`")
+            .hint("move it to the top level of the file");
+        shared.file.report(finding, firewall.place.clone());
+    }
+    for member in shared.value.members().iter().filter(|member| member.key != "firewall") {
+        shared.file.asked(|| "shared_volumes.KEY".to_owned(), "map");
+        shared.file.note_unused(&format!("shared_volumes.{}", member.key), member.key_span.clone());
+    }
+    firewall
+}
+
+/// Raw container settings in any of the spellings in use: `lxc.a.b=v`, `lxc.a.b: v`, `lxc.a.b = v` and
+/// `lxc.mount.auto:sys:rw`. A list of capabilities gives one line for each.
+pub fn lxc_option(written: &str) -> Option<Vec<(String, String)>> {
+    let at = written.find([':', '='])?;
+    let (key, value) = (written[..at].trim(), written[at + 1..].trim());
+    let is_key =
+        key.starts_with("lxc.") && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    if !is_key || value.is_empty() {
+        return None;
+    }
+    let line = |value: &str| (key.to_owned(), value.to_owned());
+    Some(match key {
+        "lxc.cap.keep" | "lxc.cap.drop" => value.split([' ', ',']).filter(|word| !word.is_empty()).map(line).collect(),
+        _ => vec![line(value)],
+    })
+}
+
+/// What `portainer_role` may say.
+pub const PORTAINER_ROLES: [(&str, PortainerRole); 5] = [
+    ("none", PortainerRole::None),
+    ("primary", PortainerRole::Server),
+    ("server", PortainerRole::Server),
+    ("agent", PortainerRole::Agent),
+    ("infrastructure", PortainerRole::Infrastructure),
+];
+
+/// The volume id of a container template given by its path on the node: of the storage with templates it lies in.
+pub fn template_volume(path: &str, storages: &[NodeStorage]) -> Option<String> {
+    storages.iter().filter(|storage| storage.content.iter().any(|content| content == "vztmpl")).find_map(|storage| {
+        let name = path.strip_prefix(&storage.location)?.strip_prefix("/template/cache/")?;
+        (!name.contains('/')).then(|| format!("{}:vztmpl/{name}", storage.id))
+    })
+}
+
+/// A health check that runs one of the predecessor's own scripts, which are not here.
+pub fn is_foreign_script(command: &str) -> bool {
+    command.starts_with(INSTALLED)
+}
+
+/// The path that a dataset's files really have, for a path below the predecessor's `mount_point_base`: it joined
+/// pool and dataset to that directory, while datasets are mounted at `/POOL/DATASET`.
+pub fn mounted_elsewhere<'a>(path: &'a str, base: &str, datasets: &[crate::model::ZfsDataset]) -> Option<&'a str> {
+    let inside = path.strip_prefix(base.trim_end_matches('/'))?;
+    let is_dataset = |dataset: &crate::model::ZfsDataset| {
+        inside.strip_prefix(&dataset.mount_point()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    datasets.iter().any(is_dataset).then_some(inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raw_settings_in_every_spelling() {
+        let one = |key: &str, value: &str| Some(vec![(key.to_owned(), value.to_owned())]);
+        assert_eq!(lxc_option("lxc.apparmor.profile=unconfined"), one("lxc.apparmor.profile", "unconfined"));
+        assert_eq!(lxc_option("lxc.apparmor.profile: unconfined"), one("lxc.apparmor.profile", "unconfined"));
+        assert_eq!(lxc_option("lxc.mount.auto:sys:rw"), one("lxc.mount.auto", "sys:rw"));
+        assert_eq!(
+            lxc_option("lxc.cgroup2.devices.allow = c 10:200 rwm"),
+            one("lxc.cgroup2.devices.allow", "c 10:200 rwm")
+        );
+        let kept = lxc_option("lxc.cap.keep=chown,net_admin").unwrap();
+        assert_eq!(kept.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), ["chown", "net_admin"]);
+        assert_eq!(lxc_option("nesting=1"), None);
+        assert_eq!(lxc_option("lxc.mount.auto"), None);
+    }
+
+    #[test]
+    fn a_template_is_found_in_its_storage() {
+        let storage = NodeStorage {
+            id: "tank-iso".into(),
+            kind: "dir".into(),
+            location: "/tank/iso".into(),
+            content: vec!["iso".into(), "vztmpl".into()],
+        };
+        let storages = [storage];
+        assert_eq!(
+            template_volume("/tank/iso/template/cache/debian-12.tar.zst", &storages).as_deref(),
+            Some("tank-iso:vztmpl/debian-12.tar.zst")
+        );
+        assert_eq!(template_volume("/elsewhere/debian-12.tar.zst", &storages), None);
+    }
+}

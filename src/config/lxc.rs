@@ -1,0 +1,306 @@
+//! `phoenix_lxc_configs.json`: containers.
+
+use std::collections::BTreeMap;
+
+use super::decode::Fields;
+use super::file::File;
+use super::guest::{self, Draft};
+use super::json::Member;
+use super::legacy;
+use crate::finding::Finding;
+use crate::model::{
+    BindMount, Guest, GuestId, GuestKind, IdMap, LxcSettings, Nvidia, Origin, RootDisk, VllmEngine, Volume,
+};
+
+/// Largest size of a disk in GiB.
+const MOST_GB: u64 = 1 << 17;
+
+/// Decodes the file: one draft for every entry whose id can be told.
+pub fn decode(file: &File) -> Vec<Draft<'_>> {
+    let Some(root) = Fields::root(file) else { return Vec::new() };
+    let defaults = nvidia(&root);
+    root.require("lxc_configs", "the containers, by id: {\"200\": {...}}");
+    let drafts = root.table("lxc_configs").iter().filter_map(|member| draft(file, member, &defaults)).collect();
+    root.finish();
+    drafts
+}
+
+fn draft<'a>(file: &'a File, member: &'a Member, defaults: &Nvidia) -> Option<Draft<'a>> {
+    let id = match member.key.parse::<GuestId>() {
+        Ok(id) => id,
+        Err(error) => {
+            file.report(Finding::error("bad-id", error.to_string()), member.key_span.clone());
+            return None;
+        }
+    };
+    let fields = Fields::of_member(file, member, "lxc_configs.ID")?;
+    let mut guest = guest::common(&fields, id, GuestKind::Lxc);
+    guest.origin = origin(&fields);
+    for (name, hint) in [
+        ("cores", "the number of CPU cores, for example 2"),
+        ("memory_mb", "the memory in MiB, for example 2048"),
+        ("storage_pool", "the Proxmox storage of the root disk"),
+        ("storage_size_gb", "the size of the root disk in GiB"),
+        ("network_config", "name, bridge, ip and gw of the network interface"),
+    ] {
+        fields.require(name, hint);
+    }
+    guest.cores = fields.whole("cores", 1..=8192).unwrap_or(1);
+    guest.memory_mb = fields.whole("memory_mb", 16..=u64::from(u32::MAX)).unwrap_or(512);
+    guest.swap_mb = fields.whole("swap_mb", 0..=u64::from(u32::MAX));
+    guest.root = RootDisk {
+        storage: fields.string("storage_pool").unwrap_or_default(),
+        size_gb: fields.whole("storage_size_gb", 1..=MOST_GB).unwrap_or(8),
+    };
+    network(&fields, &mut guest);
+    if fields.flag("enable_lifecycle_snapshots").unwrap_or_default() {
+        guest.snapshots.before_features = Some("pre-configured".to_owned());
+        guest.snapshots.after_features = Some("final-form".to_owned());
+    }
+    guest.app = fields.text("application_script").map(|script| legacy::app(script).to_owned());
+    guest.volumes =
+        ["zfs_volumes", "volumes"].into_iter().flat_map(|name| fields.maps(name)).filter_map(volume).collect();
+    guest.mounts = fields.maps("mount_points").into_iter().filter_map(bind_mount).collect();
+    guest.health_checks.extend(guest::single_health_check(&fields));
+    guest.lxc = settings(&fields, defaults);
+    for (name, kind) in [("ports", "list of text"), ("tests", "map"), ("bootstrap_ca_url", "text")] {
+        fields.unused(name, kind);
+    }
+    fields.finish();
+    Some(Draft { guest, fields })
+}
+
+/// A template or a clone. A missing source is found by the checks, which know all guests.
+fn origin(fields: &Fields) -> Origin {
+    let source = guest::id(fields, "clone_from_ctid");
+    let template = fields.string("template");
+    match (source, &template) {
+        (Some(_), Some(_)) => {
+            let finding = Finding::error("two-origins", "a guest has one origin: `clone_from_ctid` or `template`")
+                .related(&fields.file.source, fields.span("template"), "the other one");
+            fields.file.report(finding, fields.span("clone_from_ctid"));
+        }
+        (None, None) if fields.value.get("clone_from_ctid").is_none_or(|value| value.text() == Some("")) => {
+            let finding = Finding::error("missing-origin", "the container has no origin").hint(
+                "`template`: a volume id like local:vztmpl/NAME.tar.zst; or `clone_from_ctid`: another container",
+            );
+            fields.file.report(finding, fields.place.clone());
+        }
+        _ => {}
+    }
+    source.map_or_else(|| Origin::Template(template.unwrap_or_default()), Origin::Clone)
+}
+
+fn network(fields: &Fields, guest: &mut Guest) {
+    let Some(network) = fields.map("network_config") else { return };
+    for (name, hint) in [
+        ("bridge", "a bridge of the node, for example vmbr0"),
+        ("ip", "an address with prefix length like 192.0.2.10/24, `dhcp` or `manual`"),
+    ] {
+        network.require(name, hint);
+    }
+    let mut nic = guest::nic(fields, &network, network.string("bridge"));
+    nic.firewall = guest.firewall.enabled;
+    guest.nics.push(nic);
+    guest.nameservers = guest::nameservers(&network, "nameservers");
+    guest.search_domain = network.string("searchdomain");
+    network.finish();
+}
+
+fn settings(fields: &Fields, defaults: &Nvidia) -> LxcSettings {
+    let mut raw = Vec::new();
+    for (text, span) in fields.texts("lxc_options") {
+        match legacy::lxc_option(text) {
+            Some(lines) => raw.extend(lines),
+            None => {
+                let finding = Finding::error("bad-value", format!("`{text}` is no setting of LXC"))
+                    .hint("write \"lxc.KEY: VALUE\"; Proxmox's own features belong in `pct_options`");
+                fields.file.report(finding, span);
+            }
+        }
+    }
+    apparmor(fields, &mut raw);
+    let gpus = gpus(fields);
+    let own = nvidia(fields);
+    let nvidia = Nvidia {
+        driver_version: own.driver_version.or_else(|| defaults.driver_version.clone()),
+        repo_url: own.repo_url.or_else(|| defaults.repo_url.clone()),
+        runfile_url: own.runfile_url.or_else(|| defaults.runfile_url.clone()),
+    };
+    LxcSettings {
+        // Proxmox's own default for new containers is unprivileged; the predecessor's was privileged. Of a clone
+        // the source decides, see `super::resolve`.
+        unprivileged: fields.flag("unprivileged").unwrap_or(!fields.file.lenient()),
+        features: features(fields),
+        raw,
+        nvidia: (!gpus.is_empty()).then_some(nvidia),
+        gpus,
+        id_maps: fields.maps("id_maps").into_iter().filter_map(id_map).collect(),
+        vllm: fields.map("vllm_engine_config").and_then(vllm),
+    }
+}
+
+/// A profile of its own. `unconfined` meant to the predecessor: no line at all, so Proxmox's profile stays.
+fn apparmor(fields: &Fields, raw: &mut Vec<(String, String)>) {
+    let profile = fields.text("apparmor_profile");
+    let nesting = fields.flag("apparmor_manages_nesting").unwrap_or_default();
+    let kept = match profile {
+        Some("unconfined") => fields.file.lenient(),
+        Some("default") | None => true,
+        Some(_) => false,
+    };
+    if kept {
+        return;
+    }
+    let key = "lxc.apparmor.profile";
+    if raw.iter().any(|(name, _)| name == key) {
+        fields.reject("two-values", "apparmor_profile", format!("and `lxc_options` both set {key}"));
+        return;
+    }
+    raw.extend(profile.map(|profile| (key.to_owned(), profile.to_owned())));
+    if nesting {
+        raw.push(("lxc.apparmor.allow_nesting".to_owned(), "1".to_owned()));
+    }
+}
+
+/// `pct_options`: Proxmox's features, `nesting=1`.
+fn features(fields: &Fields) -> BTreeMap<String, String> {
+    let mut features = BTreeMap::new();
+    for (text, span) in fields.texts("pct_options") {
+        for option in text.split(',').map(str::trim).filter(|option| !option.is_empty()) {
+            match option.split_once('=') {
+                Some((key, value)) => {
+                    features.insert(key.trim().to_owned(), value.trim().to_owned());
+                }
+                None => {
+                    let finding = Finding::error("bad-value", format!("`{option}` must be NAME=VALUE"))
+                        .hint(format!("write \"{option}=1\""));
+                    fields.file.report(finding, span.clone());
+                }
+            }
+        }
+    }
+    features
+}
+
+/// `gpu_assignment`: `none`, or indices with commas between them.
+fn gpus(fields: &Fields) -> Vec<u32> {
+    let text = fields.text("gpu_assignment").unwrap_or("none");
+    if text == "none" {
+        return Vec::new();
+    }
+    let gpus: Result<Vec<u32>, _> = text.split(',').map(|index| index.trim().parse()).collect();
+    gpus.unwrap_or_else(|_| {
+        fields.reject(
+            "bad-value",
+            "gpu_assignment",
+            format!("must be none or numbers of GPUs like 0,1, found `{text}`"),
+        );
+        Vec::new()
+    })
+}
+
+fn id_map(fields: Fields) -> Option<IdMap> {
+    let kinds = [("uid", "u"), ("gid", "g"), ("u", "u"), ("g", "g"), ("both", "both")];
+    for name in ["type", "host_id", "container_id"] {
+        fields.require(name, "type (uid, gid or both), host_id, container_id and size");
+    }
+    let any = 0..=u64::from(u32::MAX);
+    let kind = fields.choice("type", &kinds).map(str::to_owned);
+    let ids = fields.whole("host_id", any.clone()).zip(fields.whole("container_id", any));
+    let size = fields.whole("size", 1..=65536).unwrap_or(1);
+    fields.finish();
+    kind.zip(ids).map(|(kind, (host_id, container_id))| IdMap { kind, host_id, container_id, size })
+}
+
+fn volume(fields: Fields) -> Option<Volume> {
+    for (name, hint) in [
+        ("pool", "the Proxmox storage"),
+        ("size_gb", "the size in GiB"),
+        ("mount_point", "the absolute path inside the guest"),
+    ] {
+        fields.require(name, hint);
+    }
+    let mount_point = absolute(&fields, "mount_point");
+    let volume = Volume {
+        name: fields.string("name").unwrap_or_default(),
+        storage: fields.string("pool").unwrap_or_default(),
+        size_gb: fields.whole("size_gb", 1..=MOST_GB).unwrap_or(1),
+        mount_point: mount_point.clone().unwrap_or_default(),
+    };
+    fields.finish();
+    mount_point.map(|_| volume)
+}
+
+fn bind_mount(fields: Fields) -> Option<BindMount> {
+    fields.require("host_path", "the absolute path on the node");
+    fields.require("container_path", "the absolute path inside the guest");
+    let paths = absolute(&fields, "host_path").zip(absolute(&fields, "container_path"));
+    let owner = 0..=u64::from(u16::MAX);
+    let kinds = [("directory", false), ("file", true)];
+    let mount = paths.map(|(host_path, container_path)| BindMount {
+        host_path,
+        container_path,
+        owner_uid: None,
+        owner_gid: None,
+        file: false,
+        read_only: false,
+    });
+    let mount = BindMount {
+        owner_uid: fields.whole("owner_uid", owner.clone()),
+        owner_gid: fields.whole("owner_gid", owner),
+        file: fields.choice("kind", &kinds).unwrap_or_default(),
+        read_only: fields.flag("read_only").unwrap_or_default(),
+        ..mount?
+    };
+    fields.finish();
+    Some(mount)
+}
+
+/// An absolute path without `.` and `..`, which Proxmox refuses.
+pub fn absolute(fields: &Fields, name: &'static str) -> Option<String> {
+    let path = fields.text(name)?;
+    let plain = path.starts_with('/') && !path.split('/').any(|part| part == "." || part == "..");
+    if !plain {
+        fields.reject("bad-path", name, format!("must be an absolute path without `.` and `..`, found `{path}`"));
+    }
+    plain.then(|| if path.len() > 1 { path.trim_end_matches('/').to_owned() } else { path.to_owned() })
+}
+
+fn nvidia(fields: &Fields) -> Nvidia {
+    Nvidia {
+        driver_version: fields.string("nvidia_driver_version"),
+        repo_url: fields.string("nvidia_repo_url"),
+        runfile_url: fields.string("nvidia_runfile_url"),
+    }
+}
+
+fn vllm(fields: Fields) -> Option<VllmEngine> {
+    let mut engine = VllmEngine::default();
+    fields.require("ModelConfig", "at least {\"model\": \"ORGANISATION/NAME\"}");
+    if let Some(model) = fields.map("ModelConfig") {
+        model.require("model", "ORGANISATION/NAME");
+        engine.model = model.string("model").unwrap_or_default();
+        engine.trust_remote_code = model.flag("trust_remote_code").unwrap_or_default();
+        engine.dtype = model.string("dtype");
+        engine.max_model_len = model.whole("max_model_len", 1..=u64::from(u32::MAX));
+        model.finish();
+    }
+    if let Some(cache) = fields.map("CacheConfig") {
+        engine.quantization = cache.string("quantization");
+        engine.gpu_memory_utilization = cache.number("gpu_memory_utilization", 0.0, 1.0);
+        cache.finish();
+    }
+    if let Some(parallel) = fields.map("ParallelConfig") {
+        engine.tensor_parallel_size = parallel.whole("tensor_parallel_size", 1..=1024);
+        parallel.finish();
+    }
+    if let Some(server) = fields.map("ServerConfig") {
+        engine.host = server.string("host");
+        engine.port = server.whole("port", 1..=65535);
+        engine.served_model_name = server.string("served_model_name");
+        server.finish();
+    }
+    fields.finish();
+    Some(engine)
+}

@@ -1,0 +1,168 @@
+//! `phoenix_vm_configs.json`: virtual machines.
+
+use super::decode::Fields;
+use super::file::File;
+use super::guest::{self, Draft};
+use super::json::{Data, Value};
+use super::lxc;
+use crate::finding::Finding;
+use crate::model::{Guest, GuestKind, NfsVolume, Origin, RootDisk, StackUse};
+
+/// The environment of a stack that names none.
+const ENVIRONMENT: &str = "production";
+
+/// Size of a template's disk in GiB when nothing is declared: what the predecessor made of every image.
+const IMAGE_GB: u32 = 32;
+
+/// `vm_defaults`.
+#[derive(Default)]
+struct Defaults {
+    cores: Option<u32>,
+    memory_mb: Option<u32>,
+    disk_size_gb: Option<u32>,
+    storage: Option<String>,
+    bridge: Option<String>,
+}
+
+/// Decodes the file: one draft for every entry whose id can be told.
+pub fn decode(file: &File) -> Vec<Draft<'_>> {
+    let Some(root) = Fields::root(file) else { return Vec::new() };
+    let defaults = root.map("vm_defaults").map(defaults).unwrap_or_default();
+    root.require("vms", "the virtual machines: [{\"vmid\": 9000, ...}]");
+    let items = root.list("vms", "list of maps");
+    let drafts = items.iter().filter_map(|item| draft(file, item, &defaults)).collect();
+    root.finish();
+    drafts
+}
+
+fn defaults(fields: Fields) -> Defaults {
+    let defaults = Defaults {
+        cores: fields.whole("cores", 1..=8192),
+        memory_mb: fields.whole("memory_mb", 16..=u64::from(u32::MAX)),
+        disk_size_gb: fields.whole("disk_size_gb", 1..=1 << 17),
+        storage: fields.string("storage_pool"),
+        bridge: fields.string("network_bridge"),
+    };
+    fields.unused("template", "text");
+    fields.finish();
+    defaults
+}
+
+fn draft<'a>(file: &'a File, item: &'a Value, defaults: &Defaults) -> Option<Draft<'a>> {
+    let mut fields = Fields::of_item(file, item, "vms[]")?;
+    fields.require("vmid", "the id, a whole number from 100");
+    let id = guest::id(&fields, "vmid")?;
+    fields.place = fields.span("vmid");
+    let mut guest = guest::common(&fields, id, GuestKind::Vm);
+    guest.origin = origin(&fields);
+    guest.cores = fields.whole("cores", 1..=8192).or(defaults.cores).unwrap_or(1);
+    guest.memory_mb = fields.whole("memory_mb", 16..=u64::from(u32::MAX)).or(defaults.memory_mb).unwrap_or(512);
+    let undeclared = match guest.origin {
+        Origin::Image(_) if file.lenient() => Some(IMAGE_GB),
+        _ => defaults.disk_size_gb,
+    };
+    guest.root = RootDisk {
+        storage: fields.string("storage_pool").or_else(|| defaults.storage.clone()).unwrap_or_default(),
+        size_gb: fields.whole("disk_size_gb", 1..=1 << 17).or(undeclared).unwrap_or(IMAGE_GB),
+    };
+    if guest.root.storage.is_empty() {
+        fields.require("storage_pool", "the Proxmox storage of the disk, here or in `vm_defaults`");
+    }
+    network(&fields, &mut guest, defaults);
+    if let Some(snapshots) = fields.map("snapshots") {
+        guest.snapshots.before_features = snapshots.string("pre-features");
+        guest.snapshots.after_features = snapshots.string("post-features");
+        snapshots.finish();
+    }
+    if let Some(user) = fields.map("user_config") {
+        guest.vm.username = user.string("username");
+        user.finish();
+    }
+    guest.vm.nfs = fields.maps("volumes").into_iter().filter_map(nfs_volume).collect();
+    guest.vm.stacks = stacks(&fields);
+    guest.vm.options = fields.strings("qm_options");
+    guest.vm.portainer_environment = fields.string("portainer_environment_name");
+    guest.vm.portainer_agent_hostname = fields.string("portainer_agent_hostname");
+    fields.unused("count", "whole number");
+    fields.finish();
+    Some(Draft { guest, fields })
+}
+
+fn origin(fields: &Fields) -> Origin {
+    let source = guest::id(fields, "clone_from_vmid");
+    let image = fields.string("template_image");
+    let image = fields.string("template").or(image);
+    match (source, image) {
+        (Some(_), Some(_)) => {
+            fields.reject(
+                "two-origins",
+                "clone_from_vmid",
+                "and `template_image` exclude each other: a guest has one origin",
+            );
+            Origin::Image(String::new())
+        }
+        (Some(source), None) => Origin::Clone(source),
+        (None, Some(image)) => Origin::Image(image),
+        (None, None) => {
+            if fields.value.get("clone_from_vmid").is_none() {
+                let finding = Finding::error("missing-origin", "the virtual machine has no origin")
+                    .hint("`template_image`: a cloud image; or `clone_from_vmid`: another virtual machine");
+                fields.file.report(finding, fields.place.clone());
+            }
+            Origin::Image(String::new())
+        }
+    }
+}
+
+fn network(fields: &Fields, guest: &mut Guest, defaults: &Defaults) {
+    let bridge = fields.string("network_bridge").or_else(|| defaults.bridge.clone());
+    if bridge.is_none() {
+        fields.require("network_bridge", "a bridge of the node, here or in `vm_defaults`");
+    }
+    let Some(network) = fields.map("network_config") else { return };
+    let mut nic = guest::nic(fields, &network, bridge);
+    nic.firewall = guest.firewall.enabled;
+    if nic.address.cidr().is_some() {
+        network.require("gw", "the default gateway, which a static address needs");
+    }
+    guest.nics.push(nic);
+    guest.nameservers = guest::nameservers(&network, "nameserver");
+    guest.search_domain = network.string("searchdomain");
+    network.finish();
+}
+
+fn nfs_volume(fields: Fields) -> Option<NfsVolume> {
+    for (name, hint) in [
+        ("server", "the address of the NFS server"),
+        ("path", "the exported path"),
+        ("mount_point", "the absolute path inside the guest"),
+    ] {
+        fields.require(name, hint);
+    }
+    fields.choice("type", &[("nfs", ())]);
+    let paths = lxc::absolute(&fields, "path").zip(lxc::absolute(&fields, "mount_point"));
+    let name = fields.string("name").unwrap_or_default();
+    let server = fields.string("server");
+    fields.finish();
+    paths.zip(server).map(|((path, mount_point), server)| NfsVolume { name, server, path, mount_point })
+}
+
+/// Names, or `{name, environment}`.
+fn stacks(fields: &Fields) -> Vec<StackUse> {
+    let items = fields.list("docker_stacks", "list of text or maps");
+    let one = |item| -> Option<StackUse> {
+        let item: &Value = item;
+        match &item.data {
+            Data::Text(name) => Some(StackUse { name: name.clone(), environment: ENVIRONMENT.to_owned() }),
+            _ => {
+                let fields = Fields::of_item(fields.file, item, "vms[].docker_stacks[]")?;
+                fields.require("name", "the folder of the stack");
+                let name = fields.string("name");
+                let environment = fields.string("environment").unwrap_or_else(|| ENVIRONMENT.to_owned());
+                fields.finish();
+                name.map(|name| StackUse { name, environment })
+            }
+        }
+    };
+    items.iter().filter_map(one).collect()
+}
