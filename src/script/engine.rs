@@ -4,7 +4,12 @@ use std::sync::LazyLock;
 use std::thread;
 
 use rhai::packages::{Package, StandardPackage};
-use rhai::{Engine, Module, OptimizationLevel, Shared};
+use rhai::{Dynamic, Engine, Module, OptimizationLevel, Shared};
+
+use super::error::Ended;
+use super::resolver::Resolver;
+use super::{Library, api};
+use crate::host::interrupt::Interrupt;
 
 /// Stack that a script may need at its deepest with the limits below (debug builds need half of it).
 pub const STACK: usize = 16 * 1024 * 1024;
@@ -49,4 +54,15 @@ pub(crate) fn compiler() -> Engine {
 /// An engine that knows the language and nothing of ours, for listing the standard functions.
 pub(crate) fn standard() -> Engine {
     limited()
+}
+
+/// An engine for one run: ended by the interrupt; its native functions find their run through the tag, its imports
+/// come from the library.
+pub(crate) fn for_run(tag: Dynamic, interrupt: Interrupt, library: &Library) -> Engine {
+    let mut engine = limited();
+    engine.register_global_module(api::shared());
+    engine.set_default_tag(tag);
+    engine.set_module_resolver(Resolver::new(library.clone()));
+    engine.on_progress(move |_| interrupt.is_set().then(|| Dynamic::from(Ended::Interrupted)));
+    engine
 }

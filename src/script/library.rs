@@ -146,6 +146,12 @@ impl Library {
         self.0.scripts.get(&(kind, name.to_owned()))
     }
 
+    /// A file by the path that messages show.
+    pub(crate) fn file(&self, path: &str) -> Option<Arc<Source>> {
+        let all = self.0.scripts.values().chain(self.0.modules.values());
+        all.map(|script| &script.source).find(|source| source.path == path).map(Arc::clone)
+    }
+
     /// A shared module by its import path (`lib/apt`).
     pub(crate) fn module(&self, path: &str) -> Option<&Script> {
         self.0.modules.get(path)

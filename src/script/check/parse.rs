@@ -6,7 +6,8 @@ use rhai::{ParseError, ParseErrorType};
 
 use crate::finding::{Finding, Source};
 
-use super::super::place::span;
+use crate::script::place::span;
+use crate::script::text::lower_first;
 
 /// Code of findings that keep a file from being compiled.
 pub(crate) const PARSE: &str = "syntax";
@@ -52,12 +53,4 @@ fn undefined(source: &Source, name: &str) -> Option<String> {
     }
     let near = crate::finding::did_you_mean(name, constants.iter().copied())?;
     Some(format!("did you mean `global::{near}`?"))
-}
-
-fn lower_first(text: &str) -> String {
-    let mut characters = text.chars();
-    match characters.next() {
-        Some(first) => first.to_lowercase().chain(characters).collect(),
-        None => String::new(),
-    }
 }

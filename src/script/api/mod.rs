@@ -1,0 +1,123 @@
+//! What scripts can call. Every verb is one entry of a table: its [`Signature`] and what it does. The tables are
+//! registered with engines here and read by the checks, so that both know the same names, options and types.
+
+mod control;
+mod exec;
+mod facts;
+mod files;
+mod given;
+mod knowledge;
+mod network;
+pub(crate) mod signature;
+mod system;
+mod text;
+
+use std::any::TypeId;
+use std::sync::{Arc, LazyLock};
+
+use rhai::{Dynamic, EvalAltResult, FuncRegistration, ImmutableString, Module, NativeCallContext, RhaiFunc};
+
+pub(crate) use exec::Ran;
+pub(crate) use facts::Subject;
+pub(crate) use given::{Answer, Context, Given, from_json, to_json, type_of};
+use signature::{Signature, Type};
+
+use super::context::Run;
+use super::error::Thrown;
+
+/// One entry of a table: what can be called, and what it does for the context `C`.
+pub(crate) struct Verb<C: 'static> {
+    /// What can be called.
+    pub signature: Signature,
+    /// What it does.
+    pub call: fn(&Given<C>) -> Answer,
+}
+
+/// Shorthand for an entry.
+pub(crate) const fn verb<C>(signature: Signature, call: fn(&Given<C>) -> Answer) -> Verb<C> {
+    Verb { signature, call }
+}
+
+/// Tables of features and apps.
+const RUN: [&[Verb<Arc<Run>>]; 7] =
+    [files::VERBS, system::VERBS, exec::VERBS, network::VERBS, facts::VERBS, knowledge::VERBS, control::VERBS];
+
+static RUN_MODULE: LazyLock<Arc<Module>> = LazyLock::new(|| Arc::new(module(&RUN)));
+
+/// The module that engines of runs share.
+pub(crate) fn shared() -> Arc<Module> {
+    Arc::clone(&RUN_MODULE)
+}
+
+/// Signatures of everything that features and apps can call.
+pub(crate) fn signatures() -> impl Iterator<Item = &'static Signature> {
+    let tables = RUN.iter().copied().chain([text::Helpers::<Arc<Run>>::VERBS]);
+    tables.flat_map(|table| table.iter().map(|verb| &verb.signature))
+}
+
+/// A module of some tables, with the text helpers that every script has.
+pub(crate) fn module<C: Context>(tables: &[&'static [Verb<C>]]) -> Module {
+    let mut module = Module::new();
+    for verb in tables.iter().copied().chain([text::Helpers::VERBS]).flatten() {
+        register(&mut module, verb);
+    }
+    module
+}
+
+fn register<C: Context>(module: &mut Module, verb: &'static Verb<C>) {
+    let signature = &verb.signature;
+    let mut receivers: Vec<Option<TypeId>> = signature.on.iter().map(|on| type_id(*on)).collect();
+    receivers.dedup();
+    if receivers.is_empty() {
+        receivers.push(None);
+    }
+    let (fewest, most) = signature.arity();
+    for receiver in receivers {
+        for arity in fewest..=most {
+            let mut types: Vec<TypeId> = receiver.into_iter().collect();
+            types.resize(types.len() + arity, TypeId::of::<Dynamic>());
+            let call = move |context: Option<NativeCallContext>, args: &mut [&mut Dynamic]| {
+                let context = context.expect("registered as a function that takes its context");
+                let args: Vec<Dynamic> = args.iter().map(|arg| arg.flatten_clone()).collect();
+                invoke(verb, &context, args).map_err(Box::<EvalAltResult>::from)
+            };
+            // Arguments of a method come by reference, so that calling one on a constant must be declared harmless.
+            let function = match receiver {
+                Some(_) => {
+                    RhaiFunc::Method { func: Arc::new(call), has_context: true, is_pure: true, is_volatile: true }
+                }
+                None => RhaiFunc::Pure { func: Arc::new(call), has_context: true, is_pure: true, is_volatile: true },
+            };
+            let registration = match signature.property {
+                true => FuncRegistration::new_getter(signature.name),
+                false => FuncRegistration::new(signature.name),
+            };
+            registration.set_into_module_raw(module, types, function);
+        }
+    }
+}
+
+fn invoke<C: Context>(verb: &'static Verb<C>, context: &NativeCallContext, mut args: Vec<Dynamic>) -> Answer {
+    let run = context.tag().and_then(|tag| tag.read_lock::<C>().map(|run| run.clone()));
+    let run = run.ok_or_else(|| Thrown::invalid(format!("`{}` is not known here", verb.signature.name)))?;
+    let subject = if verb.signature.on.is_empty() { Dynamic::UNIT } else { args.remove(0) };
+    run.begins(&verb.signature, context.call_source(), context.call_position())?;
+    if let Some(subject) = subject.read_lock::<Subject>() {
+        subject.allows(&verb.signature)?;
+    }
+    (verb.call)(&Given::read(&run, context, &verb.signature, subject, args)?)
+}
+
+fn type_id(on: Type) -> Option<TypeId> {
+    Some(match on {
+        Type::Text => TypeId::of::<ImmutableString>(),
+        Type::Array => TypeId::of::<rhai::Array>(),
+        Type::Map => TypeId::of::<rhai::Map>(),
+        Type::Guest | Type::Node => TypeId::of::<Subject>(),
+        Type::Change => TypeId::of::<crate::machine::Change>(),
+        Type::Output => TypeId::of::<Ran>(),
+        Type::Site => TypeId::of::<knowledge::SiteView>(),
+        Type::Error => TypeId::of::<Thrown>(),
+        _ => return None,
+    })
+}

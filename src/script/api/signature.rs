@@ -1,0 +1,262 @@
+//! What scripts can call, as data: one table feeds the engine, the checks before a run, the errors of a run and the
+//! reference.
+
+/// A type as authors see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Type {
+    /// Not known without running.
+    Any,
+    /// `()`.
+    Unit,
+    /// `true` or `false`.
+    Bool,
+    /// Whole number.
+    Int,
+    /// Number.
+    Float,
+    /// Text.
+    Text,
+    /// List.
+    Array,
+    /// Map.
+    Map,
+    /// Closure or function pointer.
+    Function,
+    /// `guest`: the machine a feature runs against.
+    Guest,
+    /// `node`: the node.
+    Node,
+    /// `params`: the declared parameters.
+    Params,
+    /// What a changing verb answers.
+    Change,
+    /// What a program answered.
+    Output,
+    /// What `catch` gets.
+    Error,
+    /// The declared site.
+    Site,
+    /// A guest of a script test.
+    TestGuest,
+    /// The modelled machine that a program model works on.
+    Model,
+}
+
+impl Type {
+    /// The word in messages.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Type::Any => "value",
+            Type::Unit => "()",
+            Type::Bool => "bool",
+            Type::Int => "whole number",
+            Type::Float => "number",
+            Type::Text => "text",
+            Type::Array => "list",
+            Type::Map => "map",
+            Type::Function => "function",
+            Type::Guest | Type::TestGuest => "guest",
+            Type::Node => "node",
+            Type::Params => "params",
+            Type::Change => "change",
+            Type::Output => "output",
+            Type::Error => "error",
+            Type::Site => "site",
+            Type::Model => "machine",
+        }
+    }
+}
+
+/// What a parameter or an option takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Text without secrets.
+    Text,
+    /// An absolute path.
+    Path,
+    /// Permission bits as text: `"0644"`.
+    Mode,
+    /// Text that may hold secrets.
+    Content,
+    /// Whole number.
+    Int,
+    /// Port number.
+    Port,
+    /// A number of seconds.
+    Seconds,
+    /// `true` or `false`.
+    Bool,
+    /// A list of texts, or one text.
+    Texts,
+    /// Program and arguments as a list, or a shell line.
+    Command,
+    /// A map of texts that may hold secrets.
+    Contents,
+    /// A map.
+    Map,
+    /// Anything JSON can hold, with secrets in it.
+    Data,
+    /// A closure.
+    Function,
+    /// Changes: one, or a list of them.
+    Changes,
+    /// Anything.
+    Any,
+}
+
+impl Kind {
+    /// Continues "must be".
+    pub const fn expected(self) -> &'static str {
+        match self {
+            Kind::Text | Kind::Content => "a text",
+            Kind::Path => "an absolute path",
+            Kind::Mode => "permission bits as text, such as \"0644\"",
+            Kind::Int => "a whole number",
+            Kind::Port => "a port from 1 to 65535",
+            Kind::Seconds => "a number of seconds",
+            Kind::Bool => "true or false",
+            Kind::Texts => "a text or a list of texts",
+            Kind::Command => "a list of program and arguments, or a shell line",
+            Kind::Contents => "a map of texts",
+            Kind::Map => "a map",
+            Kind::Data => "a text, number, bool, list or map",
+            Kind::Function => "a closure, such as `|| ...`",
+            Kind::Changes => "a change or a list of changes",
+            Kind::Any => "a value",
+        }
+    }
+
+    /// Whether a value of this type may fit.
+    pub fn accepts(self, found: Type) -> bool {
+        match self {
+            _ if found == Type::Any => true,
+            Kind::Text | Kind::Path | Kind::Mode | Kind::Content => found == Type::Text,
+            Kind::Int | Kind::Port => found == Type::Int,
+            Kind::Seconds => matches!(found, Type::Int | Type::Float),
+            Kind::Bool => found == Type::Bool,
+            Kind::Texts | Kind::Command => matches!(found, Type::Text | Type::Array),
+            Kind::Contents | Kind::Map => matches!(found, Type::Map | Type::Params),
+            Kind::Data => !matches!(found, Type::Function | Type::Guest | Type::Node | Type::Site),
+            Kind::Function => found == Type::Function,
+            Kind::Changes => matches!(found, Type::Change | Type::Output | Type::Array),
+            Kind::Any => true,
+        }
+    }
+
+    /// What is wrong with a text written out in the script; continues "must be".
+    pub fn refuses(self, literal: &str) -> bool {
+        match self {
+            Kind::Path => !literal.starts_with('/'),
+            Kind::Mode => {
+                literal.is_empty() || literal.len() > 5 || !literal.bytes().all(|byte| (b'0'..=b'7').contains(&byte))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A positional parameter, or a key of the option map.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parameter {
+    /// Name.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// Whether it must be given.
+    pub required: bool,
+    /// What it is for, with its unit.
+    pub doc: &'static str,
+}
+
+/// A parameter that must be given.
+pub(crate) const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Parameter {
+    Parameter { name, kind, required: true, doc }
+}
+
+/// A parameter that may be left out.
+pub(crate) const fn optional(name: &'static str, kind: Kind, doc: &'static str) -> Parameter {
+    Parameter { name, kind, required: false, doc }
+}
+
+/// Something scripts can call or read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Signature {
+    /// Types it is called on; none: a free function.
+    pub on: &'static [Type],
+    /// Name.
+    pub name: &'static str,
+    /// Whether it is read like a field (`guest.ip`).
+    pub property: bool,
+    /// Positional parameters; optional ones come last.
+    pub args: &'static [Parameter],
+    /// Keys of a trailing option map; none: it takes no map.
+    pub options: &'static [Parameter],
+    /// Type of the answer.
+    pub returns: Type,
+    /// Whether it may change the machine: refused in `health` and `prepare`.
+    pub changes: bool,
+    /// What it does. The first sentence is its summary.
+    pub doc: &'static str,
+}
+
+impl Signature {
+    /// A free function.
+    pub const fn function(name: &'static str, doc: &'static str) -> Signature {
+        Signature { on: &[], name, property: false, args: &[], options: &[], returns: Type::Unit, changes: false, doc }
+    }
+
+    /// A method.
+    pub const fn method(on: &'static [Type], name: &'static str, doc: &'static str) -> Signature {
+        Signature { on, ..Signature::function(name, doc) }
+    }
+
+    /// A property.
+    pub const fn property(on: &'static [Type], name: &'static str, returns: Type, doc: &'static str) -> Signature {
+        Signature { property: true, returns, ..Signature::method(on, name, doc) }
+    }
+
+    /// The same with positional parameters.
+    pub const fn takes(self, args: &'static [Parameter]) -> Signature {
+        Signature { args, ..self }
+    }
+
+    /// The same with options.
+    pub const fn options(self, options: &'static [Parameter]) -> Signature {
+        Signature { options, ..self }
+    }
+
+    /// The same with an answer.
+    pub const fn returns(self, returns: Type) -> Signature {
+        Signature { returns, ..self }
+    }
+
+    /// The same, changing the machine.
+    pub const fn changes(self) -> Signature {
+        Signature { changes: true, ..self }
+    }
+
+    /// Fewest and most arguments of a call, the option map included.
+    pub fn arity(&self) -> (usize, usize) {
+        let fewest = self.args.iter().filter(|arg| arg.required).count();
+        // A map that holds a required option must be there.
+        let map_required = self.options.iter().any(|option| option.required);
+        (fewest + usize::from(map_required), self.args.len() + usize::from(!self.options.is_empty()))
+    }
+
+    /// The call as documentation shows it: `guest.file(path, #{ ... })`.
+    pub fn shown(&self) -> String {
+        let receiver = self.on.first().map(|on| format!("{}.", on.word())).unwrap_or_default();
+        if self.property {
+            return format!("{receiver}{}", self.name);
+        }
+        let mut parts: Vec<String> = self
+            .args
+            .iter()
+            .map(|arg| if arg.required { arg.name.to_owned() } else { format!("[{}]", arg.name) })
+            .collect();
+        if !self.options.is_empty() {
+            parts.push("#{ ... }".to_owned());
+        }
+        format!("{receiver}{}({})", self.name, parts.join(", "))
+    }
+}

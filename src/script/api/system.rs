@@ -1,0 +1,185 @@
+//! Verbs for packages, units, accounts and settings of the operating system.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::signature::{Kind, Signature, Type, optional, required};
+use super::{Answer, Given, Verb, verb};
+use crate::machine::{AptRepo, Group, Key, Mount, Packages, Service, User};
+use crate::script::context::Run;
+use crate::script::error::{Raised, Thrown};
+use crate::secret::Sealed;
+
+const MACHINE: &[Type] = &[Type::Guest, Type::Node];
+
+const fn changing(name: &'static str, doc: &'static str) -> Signature {
+    Signature::method(MACHINE, name, doc).returns(Type::Change).changes()
+}
+
+pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
+    verb(
+        changing("packages", "Debian packages, in one transaction.")
+            .takes(&[required("names", Kind::Texts, "packages; `NAME=VERSION` asks for one version")])
+            .options(&[
+                optional("state", Kind::Text, "\"present\" or \"absent\"; present if not given"),
+                optional("recommends", Kind::Bool, "whether recommended packages come along; false if not given"),
+            ]),
+        |given| {
+            let absent = match given.maybe_text("state")?.as_deref() {
+                None | Some("present") => false,
+                Some("absent") => true,
+                Some(other) => {
+                    let problem = format!("`state` of `packages` is \"present\" or \"absent\", not \"{other}\"");
+                    return Err(Thrown::invalid(problem).into());
+                }
+            };
+            let options = Packages { absent, recommends: given.maybe_bool("recommends").unwrap_or(false) };
+            given.run.changed(given.run.machine.packages(&given.texts("names")?, &options)?)
+        },
+    ),
+    verb(
+        changing("apt_repo", "A package repository with its key.")
+            .takes(&[required("name", Kind::Text, "name of its file")])
+            .options(&[
+                required("url", Kind::Text, "base URL"),
+                optional(
+                    "suite",
+                    Kind::Text,
+                    "the release's codename if not given; one that ends in `/` has no components",
+                ),
+                optional("components", Kind::Texts, "`main` if not given"),
+                optional("key_url", Kind::Text, "where its signing key is"),
+                optional("key_sha256", Kind::Text, "digest of the key"),
+                optional("keyring", Kind::Path, "instead of `key_url`: a keyring that the machine has"),
+            ]),
+        |given| {
+            let key = match (given.maybe_text("key_url")?, given.maybe_text("keyring")?) {
+                (Some(url), _) => Some(Key::Url { url, sha256: given.maybe_text("key_sha256")? }),
+                (None, Some(path)) => Some(Key::Path(path)),
+                (None, None) => None,
+            };
+            let repo = AptRepo {
+                url: given.text("url")?,
+                suite: given.maybe_text("suite")?,
+                components: given.texts("components")?,
+                key,
+            };
+            given.run.changed(given.run.machine.apt_repo(&given.text("name")?, &repo)?)
+        },
+    ),
+    verb(
+        changing("unit", "A unit file in /etc/systemd/system.")
+            .takes(&[required("name", Kind::Text, "unit, such as `x.service`")])
+            .options(&[required("content", Kind::Content, "the whole file")]),
+        |given| {
+            let content = given.maybe_sealed("content")?.unwrap_or_else(|| Sealed::plain(""));
+            given.run.changed(given.run.machine.unit(&given.text("name")?, &content)?)
+        },
+    ),
+    verb(
+        changing("service", "A unit running and enabled, restarted or reloaded when watched files differ.")
+            .takes(&[required("name", Kind::Text, "unit, such as `x.service`")])
+            .options(&[
+                optional("running", Kind::Bool, "true if not given"),
+                optional("enabled", Kind::Bool, "started at boot; true if not given"),
+                optional("watch", Kind::Texts, "files and directories that it reads"),
+                optional("reload", Kind::Bool, "whether a reload is enough; false if not given"),
+            ]),
+        |given| {
+            let options = Service {
+                running: Some(given.maybe_bool("running").unwrap_or(true)),
+                enabled: Some(given.maybe_bool("enabled").unwrap_or(true)),
+                watch: given.texts("watch")?,
+                reload: given.maybe_bool("reload").unwrap_or(false),
+            };
+            given.run.changed(given.run.machine.service(&given.text("name")?, &options)?)
+        },
+    ),
+    verb(
+        changing("user", "A user with a group of the same name.")
+            .takes(&[required("name", Kind::Text, "the user")])
+            .options(&[
+                optional("uid", Kind::Int, "number; the next free one if not given"),
+                optional("system", Kind::Bool, "whether a new user is one of the system; false if not given"),
+                optional("home", Kind::Path, "home directory"),
+                optional("shell", Kind::Path, "login shell"),
+                optional("groups", Kind::Texts, "groups that it is in, besides those it is in already"),
+            ]),
+        |given| {
+            let options = User {
+                uid: number(given, "uid")?,
+                system: given.maybe_bool("system").unwrap_or(false),
+                home: given.maybe_text("home")?,
+                shell: given.maybe_text("shell")?,
+                groups: given.texts("groups")?,
+            };
+            given.run.changed(given.run.machine.user(&given.text("name")?, &options)?)
+        },
+    ),
+    verb(
+        changing("group", "A group.").takes(&[required("name", Kind::Text, "the group")]).options(&[
+            optional("gid", Kind::Int, "number; the next free one if not given"),
+            optional("system", Kind::Bool, "whether a new group is one of the system; false if not given"),
+        ]),
+        |given| {
+            let options = Group { gid: number(given, "gid")?, system: given.maybe_bool("system").unwrap_or(false) };
+            given.run.changed(given.run.machine.group(&given.text("name")?, &options)?)
+        },
+    ),
+    verb(
+        changing("sysctl", "Kernel parameters, now and at boot.").takes(&[
+            required("name", Kind::Text, "name of the file in /etc/sysctl.d"),
+            required("values", Kind::Contents, "map of parameter and value"),
+        ]),
+        |given| {
+            let values = given.sealed_map("values")?;
+            let values: BTreeMap<String, String> =
+                values.into_iter().map(|(key, value)| (key, value.expose().to_owned())).collect();
+            given.run.changed(given.run.machine.sysctl(&given.text("name")?, &values)?)
+        },
+    ),
+    verb(
+        changing("hosts", "A name in /etc/hosts.")
+            .takes(&[required("name", Kind::Text, "host name"), required("ip", Kind::Text, "address")]),
+        |given| given.run.changed(given.run.machine.hosts(&given.text("name")?, &given.text("ip")?)?),
+    ),
+    verb(
+        changing("locale", "A locale, generated and the system's default.").takes(&[required(
+            "name",
+            Kind::Text,
+            "such as `en_US.UTF-8`",
+        )]),
+        |given| given.run.changed(given.run.machine.locale(&given.text("name")?)?),
+    ),
+    verb(
+        changing("timezone", "The system's time zone.").takes(&[required(
+            "zone",
+            Kind::Text,
+            "such as `Europe/Berlin`",
+        )]),
+        |given| given.run.changed(given.run.machine.timezone(&given.text("zone")?)?),
+    ),
+    verb(
+        changing("mount", "A mount, now and at boot.").takes(&[required("path", Kind::Path, "where")]).options(&[
+            required("source", Kind::Text, "device, `UUID=...` or `HOST:/export`"),
+            required("fstype", Kind::Text, "file system: `ext4`, `nfs4`, `tmpfs` ..."),
+            optional("options", Kind::Texts, "mount options; `defaults` if not given"),
+        ]),
+        |given| {
+            let mount = Mount {
+                source: given.text("source")?,
+                fstype: given.text("fstype")?,
+                options: given.texts("options")?,
+            };
+            given.run.changed(given.run.machine.mount(&given.text("path")?, &mount)?)
+        },
+    ),
+];
+
+fn number(given: &Given<Arc<Run>>, name: &'static str) -> Result<Option<u32>, Raised> {
+    let Some(number) = given.maybe_int(name) else { return Ok(None) };
+    match u32::try_from(number) {
+        Ok(number) => Ok(Some(number)),
+        Err(_) => Err(Thrown::invalid(format!("`{name}` of `{}` cannot be {number}", given.signature.name)).into()),
+    }
+}

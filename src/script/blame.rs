@@ -1,0 +1,187 @@
+//! From rhai's errors to ours: what went wrong in words of this project, where, and how the script got there.
+
+use std::sync::Arc;
+
+use rhai::{EvalAltResult, Position};
+
+use super::error::{Ended, ScriptError, Thrown};
+use super::place::span;
+use super::text::lower_first;
+use super::trace;
+use crate::event::Failure;
+use crate::finding::{Place, Source};
+
+/// What the error of a run is explained with.
+pub(crate) struct Scene<'a> {
+    /// The file in which the run began.
+    pub source: &'a Arc<Source>,
+    /// A file by its path.
+    pub file: &'a dyn Fn(&str) -> Option<Arc<Source>>,
+    /// File and place of the last call into this program.
+    pub last_call: Option<(String, Position)>,
+    /// Takes secrets out of a text.
+    pub mask: &'a dyn Fn(&str) -> String,
+}
+
+/// How a run ended that did not come to its end.
+pub(crate) enum End {
+    /// `skip(reason)`.
+    Skipped(String),
+    /// Anything else.
+    Error(ScriptError),
+}
+
+struct Frame {
+    path: String,
+    at: Position,
+    note: String,
+}
+
+/// Explains why a run did not come to its end.
+pub(crate) fn explain(error: Box<EvalAltResult>, scene: &Scene) -> End {
+    let mut path = scene.source.path.clone();
+    let mut frames: Vec<Frame> = Vec::new();
+    let mut error = error;
+    loop {
+        error = match *error {
+            EvalAltResult::ErrorInFunctionCall(name, source, inner, at) => {
+                // The engine's own call of the entry has no place.
+                if !at.is_none() {
+                    frames.push(Frame { path: path.clone(), at, note: format!("in `{}`", shown_function(&name)) });
+                }
+                if !source.is_empty() {
+                    path = source;
+                }
+                inner
+            }
+            EvalAltResult::ErrorInModule(name, inner, at) => {
+                frames.push(Frame { path: path.clone(), at, note: format!("in module `{name}`") });
+                inner
+            }
+            other => {
+                error = Box::new(other);
+                break;
+            }
+        };
+    }
+    let mut at = error.position();
+    if at.is_none()
+        && let Some((file, last)) = &scene.last_call
+    {
+        at = *last;
+        if !file.is_empty() {
+            path.clone_from(file);
+        }
+    }
+    let thrown = match *error {
+        EvalAltResult::ErrorTerminated(token, _) => match token.try_cast::<Ended>() {
+            Some(Ended::Skipped(reason)) => return End::Skipped(reason),
+            Some(Ended::Interrupted) | None => return End::Error(ScriptError::Interrupted),
+            Some(Ended::Unknown(what)) => {
+                let line = at.line().unwrap_or(0);
+                return End::Error(ScriptError::Unknown { place: format!("{path}:{line}"), what: (scene.mask)(&what) });
+            }
+            Some(Ended::Lost(thrown)) => thrown,
+        },
+        EvalAltResult::ErrorRuntime(token, _) => match token.clone().try_cast::<Thrown>() {
+            Some(thrown) => thrown,
+            None => Thrown::new("throw", token.to_string()),
+        },
+        other => of_language(other),
+    };
+    let place = (scene.file)(&path).map(|source| Place { span: span(&source, at), source });
+    let notes: Vec<String> = frames
+        .iter()
+        .rev()
+        .map(|frame| {
+            let (line, column) = (frame.at.line().unwrap_or(0), frame.at.position().unwrap_or(0));
+            format!("{}, called at {}:{line}:{column}", frame.note, frame.path)
+        })
+        .collect();
+    let mask = |text: String| (scene.mask)(&text);
+    End::Error(ScriptError::Failed(Box::new(Failure {
+        message: mask(thrown.message),
+        command: thrown.command.map(mask),
+        output: thrown.output.map(mask),
+        trace: place.filter(|_| !at.is_none()).map(|place| mask(trace::draw(&place, &notes))),
+        hint: thrown.hint.map(mask),
+    })))
+}
+
+fn shown_function(name: &str) -> &str {
+    if name.starts_with("anon$") { "a closure" } else { name }
+}
+
+/// What the language itself complains about.
+fn of_language(mut error: EvalAltResult) -> Thrown {
+    let new = |message: String| Thrown::new("script", message);
+    match &error {
+        EvalAltResult::ErrorFunctionNotFound(signature, _) => {
+            let name = signature.split([' ', '(']).next().unwrap_or_default();
+            new(format!("`{name}` cannot be called like this: {}", readable_types(signature)))
+        }
+        EvalAltResult::ErrorMismatchDataType(wanted, found, _) if !wanted.is_empty() => {
+            new(format!("expected a {}, got a {}", type_word(wanted), type_word(found)))
+        }
+        EvalAltResult::ErrorMismatchDataType(_, found, _) => new(format!("a {} does not fit here", type_word(found))),
+        EvalAltResult::ErrorPropertyNotFound(name, _) => new(format!("the map has no `{name}`"))
+            .hint(format!("ask with `\"{name}\" in map`, or `map.get(\"{name}\") ?? fallback`")),
+        EvalAltResult::ErrorIndexNotFound(name, _) => new(format!("the map has no `{name}`")),
+        EvalAltResult::ErrorModuleNotFound(path, _) => new(format!("there is no module `{path}`"))
+            .hint("modules are imported from `lib/` in the folder of the features"),
+        EvalAltResult::ErrorTooManyOperations(_) => {
+            new("the script ran through 50 million operations".to_owned()).hint("is there a loop that never ends?")
+        }
+        EvalAltResult::ErrorStackOverflow(_) => new("functions call each other more than 32 levels deep".to_owned())
+            .hint("is there a function that calls itself without end?"),
+        EvalAltResult::ErrorDataTooLarge(what, _) => new(format!("{} grew beyond its limit", lower_first(what)))
+            .hint("texts hold up to 16 MiB, lists 100 000 items, maps 10 000 keys"),
+        EvalAltResult::ErrorTooManyVariables(_) => new("more than 2000 variables".to_owned()),
+        EvalAltResult::ErrorDataRace(name, _) => {
+            new(format!("`{name}` is used by the call and captured by its closure"))
+                .hint("hand the closure to a free function instead, such as `retry(5, 2000, || ...)`")
+        }
+        EvalAltResult::ErrorFor(_) => {
+            new("this cannot be gone through".to_owned()).hint("of a map take `map.keys()` or `map.values()`")
+        }
+        EvalAltResult::ErrorArrayBounds(size, index, _) => {
+            new(format!("the list has {size} items, there is no [{index}]"))
+        }
+        EvalAltResult::ErrorAssignmentToConstant(name, _) => new(format!("`{name}` is a constant")),
+        EvalAltResult::ErrorNonPureMethodCallOnConstant(name, _) => new(format!("`{name}` would change a constant"))
+            .hint("copy it first: `let copy = ...;`, or use `trimmed`, `replaced`, `lower`, `upper`"),
+        _ => {
+            error.clear_position();
+            new(lower_first(&error.to_string()))
+        }
+    }
+}
+
+/// A signature as rhai prints it, with our words for types.
+fn readable_types(signature: &str) -> String {
+    match signature.split_once(" (") {
+        Some((name, types)) => {
+            let types = types.trim_end_matches(')').split(", ").map(type_word).collect::<Vec<_>>().join(", ");
+            format!("{name}({types})")
+        }
+        None => signature.to_owned(),
+    }
+}
+
+/// A type as authors know it, from rhai's name or a Rust path.
+fn type_word(name: &str) -> &str {
+    let name = name.trim_start_matches("&mut ").trim_start_matches('&').trim();
+    match name.rsplit("::").next().unwrap_or(name) {
+        "i64" => "whole number",
+        "f64" => "number",
+        "string" | "ImmutableString" | "&str" => "text",
+        "array" | "Array" => "list",
+        "Fn" => "function",
+        "Subject" => "guest",
+        "Change" => "change",
+        "Ran" => "output",
+        "SiteView" => "site",
+        "Thrown" => "error",
+        other => other,
+    }
+}
