@@ -9,14 +9,17 @@
 //! | [`guest_config`], [`storage`], [`firewall`] | the files under `/etc/pve` |
 //! | [`inventory`] | the state of a whole node from files, without a process |
 //! | [`pct`] | builders of commands, named after the subcommands they build |
+//! | [`lxc`], [`difference`] | what a declared container should look like, and how the present one differs |
 //!
 //! A kind of guest differs only in its builders and in what it desires; the lifecycle that uses them is one.
 
 pub mod argv;
+pub mod difference;
 pub mod firewall;
 pub mod format;
 pub mod guest_config;
 pub mod inventory;
+pub mod lxc;
 pub mod pct;
 pub mod property;
 pub mod schema;
