@@ -69,6 +69,29 @@ pub enum ParamType {
     Secret,
 }
 
+impl ParamType {
+    /// Every type with its word, as in `type: "..."`.
+    pub const WORDS: [(&'static str, ParamType); 12] = [
+        ("string", ParamType::String),
+        ("int", ParamType::Int),
+        ("bool", ParamType::Bool),
+        ("float", ParamType::Float),
+        ("list", ParamType::List),
+        ("map", ParamType::Map),
+        ("path", ParamType::Path),
+        ("port", ParamType::Port),
+        ("host", ParamType::Host),
+        ("cidr", ParamType::Cidr),
+        ("duration", ParamType::Duration),
+        ("secret", ParamType::Secret),
+    ];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, known)| *known == self).map_or("string", |(word, _)| word)
+    }
+}
+
 /// One declared parameter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -10,6 +10,7 @@ mod guest;
 mod id;
 mod network;
 mod node;
+pub mod params;
 mod secret_ref;
 mod service;
 mod setup;

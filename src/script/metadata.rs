@@ -27,25 +27,6 @@ const KEYS: [&str; 10] =
 const PARAM_KEYS: [&str; 5] = ["type", "required", "fallback", "choices", "doc"];
 const LXC_KEYS: [&str; 3] = ["nesting", "keyctl", "fuse"];
 const TARGETS: [(&str, Target); 3] = [("lxc", Target::Lxc), ("vm", Target::Vm), ("node", Target::Node)];
-const TYPES: [(&str, ParamType); 12] = [
-    ("string", ParamType::String),
-    ("int", ParamType::Int),
-    ("bool", ParamType::Bool),
-    ("float", ParamType::Float),
-    ("list", ParamType::List),
-    ("map", ParamType::Map),
-    ("path", ParamType::Path),
-    ("port", ParamType::Port),
-    ("host", ParamType::Host),
-    ("cidr", ParamType::Cidr),
-    ("duration", ParamType::Duration),
-    ("secret", ParamType::Secret),
-];
-
-/// The word of a parameter type, as in `type: "..."`.
-pub(crate) fn type_word(kind: ParamType) -> &'static str {
-    TYPES.iter().find(|(_, known)| *known == kind).map_or("string", |(word, _)| word)
-}
 
 /// Reads the metadata of the script called `stem`. The answer is present if it is good enough to plan with.
 pub(crate) fn read(
@@ -251,10 +232,10 @@ impl Reader<'_> {
             match key.as_str() {
                 "type" => {
                     typed = true;
-                    match TYPES.iter().find(|(word, _)| Some(*word) == value.text()) {
+                    match ParamType::WORDS.iter().find(|(word, _)| Some(*word) == value.text()) {
                         Some((_, kind)) => spec.kind = *kind,
                         None => {
-                            let words = TYPES.iter().map(|(word, _)| *word);
+                            let words = ParamType::WORDS.iter().map(|(word, _)| *word);
                             let near = value.text().and_then(|text| did_you_mean(text, words.clone()));
                             let hint = match near {
                                 Some(near) => format!("did you mean `{near}`?"),

@@ -12,7 +12,6 @@ mod engine;
 mod error;
 mod library;
 mod metadata;
-mod params;
 mod place;
 mod prepare;
 mod resolver;
@@ -22,6 +21,8 @@ mod syntax;
 mod text;
 mod trace;
 mod value;
+
+use crate::model::params;
 
 pub use engine::{STACK, thread};
 pub use error::ScriptError;

@@ -6,10 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::finding::did_you_mean;
-use crate::model::{Cidr, ParamSpec, ParamType, ScriptSpec};
-
-use super::metadata::type_word;
+use super::{Cidr, ParamSpec, ParamType, ScriptSpec};
 
 /// What is wrong with one parameter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,10 +36,9 @@ pub fn params(
         spec.params.iter().map(|(name, param)| (name.clone(), param.fallback.clone().unwrap_or(Value::Null))).collect();
     for (name, value) in given.into_iter().flatten() {
         let Some(param) = spec.params.get(name) else {
-            let hint = match did_you_mean(name, spec.params.keys().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None if spec.params.is_empty() => format!("`{}` has no parameters", spec.name),
-                None => format!("known: {}", spec.params.keys().cloned().collect::<Vec<_>>().join(", ")),
+            let hint = match spec.params.is_empty() {
+                true => format!("`{}` has no parameters", spec.name),
+                false => format!("known: {}", spec.params.keys().cloned().collect::<Vec<_>>().join(", ")),
             };
             let message = format!("`{}` has no parameter `{name}`", spec.name);
             problems.push(Problem { name: name.clone(), given: true, message, hint: Some(hint) });
@@ -104,7 +100,7 @@ pub(crate) fn check_value(param: &ParamSpec, value: &Value) -> Result<(), String
             ParamType::Duration => "a duration such as 90s, 15m or 24h",
             ParamType::Secret => "the name of a secret, as {\"secret\": \"name\"}",
         };
-        return Err(format!("must be {expected} (type `{}`), not {}", type_word(param.kind), shown(param.kind, value)));
+        return Err(format!("must be {expected} (type `{}`), not {}", param.kind.word(), shown(param.kind, value)));
     }
     if !param.choices.is_empty() && !param.choices.contains(value) {
         let choices: Vec<String> = param.choices.iter().map(ToString::to_string).collect();
