@@ -84,3 +84,42 @@ fn a_full_disk_takes_nothing_more() {
     let error = body.perform(&write("/srv/a", "one"), &mut around).result.unwrap_err();
     assert_eq!(error.kind, OpErrorKind::NoSpace);
 }
+
+/// Runs a program and answers its exit code and standard output.
+fn exec(body: &mut Body, argv: &[&str]) -> (i32, String) {
+    let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
+    let exec = phoenix::op::Exec {
+        argv,
+        env: Default::default(),
+        cwd: None,
+        stdin: None,
+        user: None,
+        timeout: Duration::from_secs(60),
+        effect: phoenix::command::Effect::Change,
+    };
+    let mut around = around();
+    around.identity.now += jiff::SignedDuration::from_secs(60);
+    match body.perform(&Op::Exec(exec), &mut around).result.unwrap() {
+        OpValue::Output(output) => {
+            assert!(!output.assumed, "assumed");
+            (output.code, format!("{}{}", output.text(), String::from_utf8_lossy(&output.stderr)))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn booted(template: Template) -> Body {
+    let mut body = Body::of_template(template);
+    body.boot(&mut around());
+    body
+}
+
+#[test]
+fn a_debian_boots_with_its_services() {
+    for template in [Template::Debian12, Template::Debian13, Template::Ubuntu2404] {
+        let mut body = booted(template);
+        println!("{:?}", exec(&mut body, &["systemctl", "is-system-running"]));
+        println!("{:?}", exec(&mut body, &["systemctl", "is-active", "ssh", "cron", "dbus"]));
+        println!("{}", serde_json::to_string_pretty(&body.take_changes()).unwrap());
+    }
+}

@@ -6,8 +6,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::model::GuestKind;
+use crate::sandbox::programs::Identity;
+
 use super::Body;
 use super::around::Around;
+use super::builtin::{FSTAB, MOUNTS};
+use super::data;
 use super::state::{Power, State};
 use super::tree::{Kind, Last, Node, Spot};
 use super::unit_file::{Found, UNIT_DIRS};
@@ -25,7 +30,9 @@ impl Body {
         let grafts = self.graft(around);
         self.state.power = Power::On { since: around.identity.now };
         self.state.units = Arc::default();
+        self.start_kernel(around);
         if self.state.has_systemd() {
+            self.name_machine(around);
             let mut unheard = Duration::ZERO;
             let mut seen = BTreeSet::new();
             let mut wanted = VecDeque::from(["default.target".to_owned()]);
@@ -45,13 +52,36 @@ impl Body {
     pub fn halt(&mut self) {
         self.state.power = Power::Off;
         self.state.units = Arc::default();
-        for path in ["/run", "/tmp"] {
+        for path in ["/proc", "/run", "/tmp"] {
             if let Ok(Spot { names, node: Some(node), .. }) = self.state.tree.resolve(path, Last::Followed)
                 && node.entries().is_some_and(|entries| !entries.is_empty())
             {
                 // Found there a line above.
                 let _ = self.state.tree.put(&names, Node { meta: node.meta, kind: Kind::Dir(Default::default()) });
             }
+        }
+    }
+
+    /// What the kernel and the first moments of init make of `/proc`: parameters and the table of mounts.
+    fn start_kernel(&mut self, around: &Around) {
+        self.start_parameters(around.identity.kind == Some(GuestKind::Lxc));
+        let mut mounts = "rootfs / rootfs rw,relatime 0 0\n".to_owned();
+        mounts.extend(around.binds.iter().map(|bind| format!("{} {} none rw,relatime 0 0\n", bind.from, bind.at)));
+        let table = self.state.tree.text(FSTAB).unwrap_or_default();
+        let lines = table.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        mounts.extend(lines.filter(|line| !line.contains("noauto")).map(|line| format!("{line}\n")));
+        // `/proc` is the template's own.
+        let _ = self.place(MOUNTS, 0o444, mounts.into_bytes());
+    }
+
+    /// Gives a machine that has none an id, as systemd does (machine-id(5)); another one at every time and place.
+    fn name_machine(&mut self, around: &Around) {
+        let id = self.state.tree.text("/etc/machine-id").unwrap_or_default();
+        if matches!(id.trim(), "" | "uninitialized") {
+            let Identity { id, name, now, .. } = &around.identity;
+            let digest = data::sha256(format!("{id:?} {name} {now}").as_bytes());
+            // `/etc` is the template's own.
+            let _ = self.place("/etc/machine-id", 0o444, format!("{}\n", &digest[..32]).into_bytes());
         }
     }
 

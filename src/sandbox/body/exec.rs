@@ -1,6 +1,5 @@
 //! Programs: found on the path, run by the built-in ones, by a model, or not known.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::command::Output;
@@ -75,7 +74,7 @@ impl Body {
         };
         let began = *took;
         let there = self.state.on_path(program).is_some();
-        let modelled = builtin::knows(call.name()) || around.programs.knows(call.name());
+        let modelled = self.is_modelled(call.name(), around);
         let output = if there || !modelled { self.run_program(&call, around, took) } else { None };
         if took.saturating_sub(began) > exec.timeout {
             *took = began + exec.timeout;
@@ -84,15 +83,17 @@ impl Body {
         }
         match output {
             Some(output) => Ok(OpValue::Output(output)),
-            None if !there && modelled => {
-                Ok(OpValue::Output(Output::failure(127, format!("{program}: No such file or directory\n"))))
-            }
+            None if !there && modelled => Ok(OpValue::Output(not_found(program))),
             None if around.unmodelled == Unmodelled::Unknown => {
                 let message = format!("what `{program}` would answer is not known before it runs");
                 Err(OpError::new(OpErrorKind::Unknown, message))
             }
             None => Ok(OpValue::Output(Output { assumed: true, ..Output::default() })),
         }
+    }
+
+    fn is_modelled(&self, program: &str, around: &Around) -> bool {
+        builtin::knows(program) || around.programs.knows(program)
     }
 
     /// What a program answers that is there; none when nobody models it.
@@ -112,10 +113,19 @@ impl Body {
 }
 
 impl Within<'_, '_> {
-    /// The bytes of a file as the program finds it: relative paths from its working directory.
-    pub(super) fn file(&self, call: &ProgramCall, path: &str) -> Option<Arc<[u8]>> {
-        self.body.state.tree.bytes(&absolute(call, path))
+    /// Runs another program in the place of this one; none when nobody models it.
+    pub(super) fn run(&mut self, call: &ProgramCall) -> Option<Output> {
+        let program = call.argv.first().map_or("", String::as_str);
+        if self.body.state.on_path(program).is_none() && self.body.is_modelled(call.name(), self.around) {
+            return Some(not_found(program));
+        }
+        self.body.run_program(call, self.around, self.took)
     }
+}
+
+/// What starting a program says that is not there.
+fn not_found(program: &str) -> Output {
+    Output::failure(127, format!("{program}: No such file or directory\n"))
 }
 
 /// A path as a program means it.

@@ -271,7 +271,8 @@ impl Body {
             Ok(fragment) if self.state.is_active(&name) => {
                 let unit = self.state.settings(&fragment);
                 for line in unit.all("Service", "ExecStop") {
-                    self.run_line(&name, line, &unit, around, took);
+                    // A unit stops even when its stop command fails.
+                    let _ = self.run_line(&name, line, &unit, around, took);
                 }
             }
             // What runs can be stopped even when its file is gone or masked.

@@ -1,17 +1,61 @@
 //! Programs that every modelled machine knows. The list is closed and documented in `docs/sandbox-programs.md`;
 //! everything else is said in a `.model.rhai` file beside the feature that needs it.
+//!
+//! A built-in program answers the calls that are documented; for others it is as unknown as any program that nobody
+//! models. There is no shell: what features do to files, packages and accounts they do by operations.
 
-mod text;
+mod files;
+mod host;
+mod locale;
+mod network;
+mod packages;
+mod shell;
+mod sysctl;
+mod systemctl;
+mod trust;
 
 use crate::command::Output;
 use crate::sandbox::programs::ProgramCall;
 
 use super::exec::Within;
 
+pub(super) use files::{FSTAB, MOUNTS};
+
+/// A built-in program; none: not known for these arguments.
 type Builtin = fn(&ProgramCall, &mut Within) -> Option<Output>;
 
 /// Name and function, sorted by name.
-const BUILTINS: &[(&str, Builtin)] = &[("cat", text::cat), ("false", text::no), ("true", text::yes)];
+const BUILTINS: &[(&str, Builtin)] = &[
+    ("[", files::test),
+    ("cat", files::cat),
+    ("dpkg", packages::dpkg),
+    ("dpkg-query", packages::dpkg_query),
+    ("echo", shell::echo),
+    ("false", shell::no),
+    ("getent", host::getent),
+    ("hostname", host::hostname),
+    ("id", host::id),
+    ("ip", network::ip),
+    ("journalctl", systemctl::journalctl),
+    ("locale", locale::locale),
+    ("locale-gen", locale::locale_gen),
+    ("ls", files::ls),
+    ("mount", files::mount),
+    ("mountpoint", files::mountpoint),
+    ("sh", shell::sh),
+    ("sleep", shell::sleep),
+    ("ss", network::ss),
+    ("ssh-keygen", host::ssh_keygen),
+    ("sshd", host::sshd),
+    ("sysctl", sysctl::sysctl),
+    ("systemctl", systemctl::systemctl),
+    ("test", files::test),
+    ("timedatectl", locale::timedatectl),
+    ("true", shell::yes),
+    ("uname", host::uname),
+    ("update-ca-certificates", trust::update_ca_certificates),
+    ("update-locale", locale::update_locale),
+];
 
 /// Whether a program is built in.
 pub(super) fn knows(name: &str) -> bool {
@@ -27,4 +71,27 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 pub(super) fn run(call: &ProgramCall, within: &mut Within) -> Option<Output> {
     let index = BUILTINS.binary_search_by_key(&call.name(), |(name, _)| name).ok()?;
     (BUILTINS[index].1)(call, within)
+}
+
+/// The arguments as plain words.
+fn words(call: &ProgramCall) -> Vec<&str> {
+    call.args().iter().map(String::as_str).collect()
+}
+
+/// Success with lines on standard output.
+fn lines<T: std::fmt::Display>(lines: impl IntoIterator<Item = T>) -> Output {
+    Output::success(lines.into_iter().map(|line| format!("{line}\n")).collect::<String>())
+}
+
+/// Failure with a line on standard error.
+fn failure(code: i32, line: impl std::fmt::Display) -> Output {
+    Output::failure(code, format!("{line}\n"))
+}
+
+/// Success, or failure with what an Op said.
+fn done(result: Result<(), crate::op::OpError>) -> Output {
+    match result {
+        Ok(()) => Output::default(),
+        Err(error) => failure(1, error),
+    }
 }

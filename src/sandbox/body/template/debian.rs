@@ -242,7 +242,14 @@ pub(super) fn state(release: &Release) -> State {
         root.program(path);
     }
     for name in builtin::names() {
-        root.program(&format!("/usr/bin/{name}"));
+        match name {
+            // Its package brings it.
+            "sshd" => {}
+            "locale-gen" | "sysctl" | "update-ca-certificates" | "update-locale" => {
+                root.program(&format!("/usr/sbin/{name}"));
+            }
+            _ => root.program(&format!("/usr/bin/{name}")),
+        }
     }
     for (name, text) in UNITS {
         root.file(&format!("/usr/lib/systemd/system/{name}"), text);

@@ -1,0 +1,140 @@
+//! `cat`, `ls`, `test`, `mount`, `mountpoint`.
+
+use crate::command::Output;
+use crate::op::{FileKind, Op, OpValue};
+use crate::sandbox::body::exec::{Within, absolute};
+use crate::sandbox::body::tree::{Kind, Last};
+use crate::sandbox::programs::{Inside, ProgramCall};
+
+use super::{failure, lines, words};
+
+/// Table of mounts, of the kernel and of what is to be mounted.
+pub(in crate::sandbox::body) const MOUNTS: &str = "/proc/self/mounts";
+pub(in crate::sandbox::body) const FSTAB: &str = "/etc/fstab";
+
+/// `cat [FILE...]`
+pub(super) fn cat(call: &ProgramCall, within: &mut Within) -> Option<Output> {
+    let mut output = Output::default();
+    for path in words(call) {
+        match within.perform(&Op::Read { path: absolute(call, path), limit: u64::MAX }) {
+            Ok(OpValue::Bytes(Some(bytes))) => output.stdout.extend_from_slice(&bytes),
+            Err(error) => {
+                output.code = 1;
+                let words = error.message.rsplit(": ").next().unwrap_or_default().to_owned();
+                output.stderr.extend(format!("cat: {path}: {words}\n").bytes());
+            }
+            Ok(_) => {
+                output.code = 1;
+                output.stderr.extend(format!("cat: {path}: No such file or directory\n").bytes());
+            }
+        }
+    }
+    if call.args().is_empty() {
+        output.stdout.extend(call.stdin.bytes());
+    }
+    Some(output)
+}
+
+/// `ls [-1aA] [PATH]`
+pub(super) fn ls(call: &ProgramCall, within: &mut Within) -> Option<Output> {
+    let (options, paths): (Vec<&str>, Vec<&str>) = words(call).into_iter().partition(|word| word.starts_with('-'));
+    if !options.iter().all(|option| matches!(*option, "-1" | "-a" | "-A" | "-1a" | "-1A")) {
+        return None;
+    }
+    let path = match paths[..] {
+        [] => call.cwd.clone(),
+        [path] => absolute(call, path),
+        _ => return None,
+    };
+    let node = within.body.state.tree.get(&path);
+    let Some(node) = node else {
+        return Some(failure(2, format!("ls: cannot access '{path}': No such file or directory")));
+    };
+    let Some(entries) = node.entries() else { return Some(lines([path])) };
+    let hidden = options.iter().any(|option| option.contains(['a', 'A']));
+    Some(lines(entries.keys().filter(|name| hidden || !name.starts_with('.'))))
+}
+
+/// `test` and `[` with one condition, possibly negated.
+pub(super) fn test(call: &ProgramCall, within: &mut Within) -> Option<Output> {
+    let mut words = words(call);
+    if call.name() == "[" && words.pop() != Some("]") {
+        return Some(failure(2, "[: missing ]"));
+    }
+    let negated = words.first() == Some(&"!") && words.len() > 1;
+    let holds = condition(&words[usize::from(negated)..], call, within)?;
+    Some(if holds != negated { Output::default() } else { Output::failure(1, "") })
+}
+
+fn condition(words: &[&str], call: &ProgramCall, within: &mut Within) -> Option<bool> {
+    let number = |word: &str| word.parse::<i64>().ok();
+    Some(match *words {
+        [] => false,
+        [word] => !word.is_empty(),
+        ["-n", word] => !word.is_empty(),
+        ["-z", word] => word.is_empty(),
+        [option, path] => {
+            let path = absolute(call, path);
+            if matches!(option, "-L" | "-h") {
+                let stat = within.perform(&Op::Stat { path });
+                return Some(matches!(stat, Ok(OpValue::Stat(Some(stat))) if stat.kind == FileKind::Symlink));
+            }
+            let node = within.body.state.tree.resolve(&path, Last::Followed).ok().and_then(|spot| spot.node);
+            match (option, node) {
+                ("-e" | "-f" | "-d" | "-s" | "-r" | "-w" | "-x" | "-c" | "-b", None) => false,
+                // Everybody is root here, who may do everything but run what nobody may run.
+                ("-e" | "-r" | "-w", Some(_)) => true,
+                ("-f", Some(node)) => matches!(node.kind, Kind::File(_)),
+                ("-d", Some(node)) => node.is_dir(),
+                ("-s", Some(node)) => !matches!(&node.kind, Kind::File(data) if data.size() == 0),
+                ("-x", Some(node)) => node.is_dir() || node.meta.mode & 0o111 != 0,
+                ("-c" | "-b", Some(node)) => matches!(node.kind, Kind::Other(Some(_))),
+                _ => return None,
+            }
+        }
+        [left, "=" | "==", right] => left == right,
+        [left, "!=", right] => left != right,
+        [left, "-eq", right] => number(left)? == number(right)?,
+        [left, "-ne", right] => number(left)? != number(right)?,
+        [left, "-lt", right] => number(left)? < number(right)?,
+        [left, "-gt", right] => number(left)? > number(right)?,
+        _ => return None,
+    })
+}
+
+/// `mount PATH`, of a line in `/etc/fstab`.
+pub(super) fn mount(call: &ProgramCall, within: &mut Within) -> Option<Output> {
+    let [path] = words(call)[..] else { return None };
+    let path = path.trim_end_matches('/');
+    let tree = &within.body.state.tree;
+    let table = tree.text(FSTAB).unwrap_or_default();
+    let Some(line) = table.lines().find(|line| !line.starts_with('#') && mounted_at(line) == Some(path)) else {
+        return Some(failure(1, format!("mount: {path}: can't find in {FSTAB}.")));
+    };
+    if !tree.get(path).is_some_and(|node| node.is_dir()) {
+        return Some(failure(32, format!("mount: {path}: mount point does not exist.")));
+    }
+    let mounts = tree.text(MOUNTS).unwrap_or_default() + line.trim() + "\n";
+    Some(match within.body.place(MOUNTS, 0o444, mounts.into_bytes()) {
+        Ok(()) => Output::default(),
+        Err(error) => failure(32, error),
+    })
+}
+
+/// `mountpoint [-q] PATH`
+pub(super) fn mountpoint(call: &ProgramCall, within: &mut Within) -> Option<Output> {
+    let (quiet, path) = match words(call)[..] {
+        ["-q", path] => (true, path),
+        [path] => (false, path),
+        _ => return None,
+    };
+    let mounts = within.body.state.tree.text(MOUNTS).unwrap_or_default();
+    let found = path == "/" || mounts.lines().any(|line| mounted_at(line) == Some(path));
+    let said = format!("{path} is {}a mountpoint", if found { "" } else { "not " });
+    Some(Output { code: if found { 0 } else { 32 }, ..if quiet { Output::default() } else { lines([said]) } })
+}
+
+/// Second word of a line of a mount table.
+fn mounted_at(line: &str) -> Option<&str> {
+    line.split_whitespace().nth(1)
+}
