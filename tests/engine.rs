@@ -1,1 +1,3 @@
-//! Tests of engine.
+//! The engine's own parts: order, records, journals.
+
+mod scheduler;

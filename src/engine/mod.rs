@@ -1,1 +1,33 @@
-//! room
+//! Runs a plan: guests as actors side by side, each through the steps of its life.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`run`](run()) | a run: the lock, the actors, the end |
+//! | [`scheduler`] | which guest may start when |
+//! | [`lifecycle`] | the table: which step does what, which of them a guest goes through |
+//! | [`steps`] | the steps: read, compare, change, read back |
+//! | [`life`], [`sight`], [`stage`] | one guest during one run, the node as read, the handles of an actor |
+//! | [`mark`], [`record`], [`repair`] | whose a guest is, what is remembered of it, what a killed run left behind |
+//! | [`journal`] | the story of a run on the node's disk |
+//!
+//! What counts is always read from the node. Record and journal prove what was begun by us and remember what cannot be
+//! seen from outside.
+
+pub mod failure;
+pub mod journal;
+mod life;
+mod lifecycle;
+pub mod mark;
+pub mod record;
+mod repair;
+mod run;
+pub mod scheduler;
+pub mod sight;
+mod stage;
+mod steps;
+mod summary;
+
+pub use failure::StepError;
+pub use record::Record;
+pub use run::{Ask, Consent, Engine, EngineError, Options, run};
+pub use summary::{GuestSummary, Stale, Summary};

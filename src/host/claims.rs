@@ -48,6 +48,11 @@ impl Queue {
         Queue { inner, line: Arc::default() }
     }
 
+    /// `inner`, the handle of another actor, behind the same line.
+    pub fn behind(&self, inner: HostHandle) -> Queue {
+        Queue { inner, line: Arc::clone(&self.line) }
+    }
+
     fn line(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }

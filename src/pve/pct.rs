@@ -115,6 +115,11 @@ pub fn delsnapshot(id: GuestId, name: &str) -> Command {
     on(id, "delsnapshot", &[name], &[])
 }
 
+/// `pct delsnapshot` of what a killed `pct snapshot` left: its entry goes even if the storage knows no such snapshot.
+pub fn delsnapshot_remains(id: GuestId, name: &str) -> Command {
+    on(id, "delsnapshot", &[name], &[("force", "1")])
+}
+
 /// `pct rollback`. It stops a running container and leaves it stopped.
 pub fn rollback(id: GuestId, name: &str) -> Command {
     on(id, "rollback", &[name], &[])

@@ -3,10 +3,12 @@
 mod compare;
 mod mounts;
 mod raw;
+mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use compare::difference;
+pub use volumes::{Disk, can_link, disks, snapshot_obstacle};
 
 use super::difference::Changes;
 use super::guest_config::GuestConfig;

@@ -1,0 +1,336 @@
+//! A run: the lock, the actors, the end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::failure::StepError;
+use super::journal::{Entry, Journal, run_id};
+use super::lifecycle::{self, Turn};
+use super::record::Applied;
+use super::scheduler::{self, End, Job, NotStarted, Work};
+use super::sight::{self, Sight};
+use super::stage::{Handles, Stage};
+use super::summary::{GuestSummary, Stale, Summary};
+use crate::artifact::{Artifact, Artifacts};
+use crate::event::{Difference, Event, Events, Failure, Outcome};
+use crate::host::interrupt::Interrupt;
+use crate::host::{HostError, HostHandle};
+use crate::machine::{Outside, SecretStore};
+use crate::model::{Guest, GuestId, GuestKind, Site};
+use crate::plan::{Graph, Plan};
+use crate::script::Library;
+
+/// Asks the operator whether a running guest may be restarted for these differences.
+pub type Ask = dyn Fn(&Guest, &[Difference]) -> bool + Send + Sync;
+
+/// Whether running guests may be restarted when a change needs it.
+#[derive(Clone, Default)]
+pub enum Consent {
+    /// Left pending and reported.
+    #[default]
+    Withheld,
+    /// Yes.
+    Given,
+    /// The operator is asked, once per guest.
+    Ask(Arc<Ask>),
+}
+
+impl Consent {
+    pub(super) fn to_restart(&self, guest: &Guest, differences: &[Difference]) -> bool {
+        match self {
+            Consent::Withheld => false,
+            Consent::Given => true,
+            Consent::Ask(ask) => ask(guest, differences),
+        }
+    }
+}
+
+impl fmt::Debug for Consent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Consent::Withheld => "Withheld",
+            Consent::Given => "Given",
+            Consent::Ask(_) => "Ask",
+        })
+    }
+}
+
+/// How a run is done.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What was asked for, as typed; the lock, the journal and events carry it.
+    pub command: String,
+    /// Guests worked on at the same time, at least one.
+    pub jobs: usize,
+    /// Whether running guests may be restarted.
+    pub consent: Consent,
+}
+
+/// Everything a run needs.
+pub struct Engine {
+    /// The bare host that acts; recording, queueing and interrupting are put around it here.
+    pub host: HostHandle,
+    /// What is declared.
+    pub site: Arc<Site>,
+    /// The scripts.
+    pub library: Arc<Library>,
+    /// What is to be done.
+    pub plan: Plan,
+    /// Told what happens.
+    pub events: Events,
+    /// The operator's wish to stop.
+    pub interrupt: Interrupt,
+    /// Looks for secrets in the environment and among the credentials of this process.
+    pub outside: Outside,
+    /// How.
+    pub options: Options,
+}
+
+/// Why a run did not begin.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The node cannot be reached, or another run has its lock.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The node could not be read.
+    #[error("{}", .0.message)]
+    Node(Box<Failure>),
+    /// Virtual machines are declared, checked and ordered, but not made yet.
+    #[error("guest {id} (`{name}`) is a virtual machine: phoenix makes containers only, so far")]
+    VirtualMachine {
+        /// The first one of the plan.
+        id: GuestId,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What all actors of a run share.
+pub(super) struct Run {
+    pub(super) id: String,
+    pub(super) node: String,
+    pub(super) site: Arc<Site>,
+    pub(super) library: Arc<Library>,
+    pub(super) plan: Plan,
+    pub(super) graph: Graph,
+    pub(super) options: Options,
+    pub(super) stage: Stage,
+    pub(super) journal: Journal,
+    pub(super) artifacts: Artifacts,
+    pub(super) secrets: SecretStore,
+    /// Artifacts that a rehearsal could not learn, and what they depend on.
+    unknown: Mutex<BTreeMap<(String, GuestId), String>>,
+    turns: Mutex<BTreeMap<GuestId, (Turn, Duration)>>,
+}
+
+/// Runs a plan to its end: every guest that can be worked on is, whatever becomes of the others.
+///
+/// # Errors
+/// When it did not begin: the node cannot be read, another run has its lock, or a guest is of a kind that cannot be
+/// made yet. What goes wrong with single guests is in the [`Summary`].
+pub fn run(engine: Engine) -> Result<Summary, EngineError> {
+    let Engine { host, site, library, plan, events, interrupt, outside, options } = engine;
+    if let Some(guest) =
+        plan.guests.iter().filter_map(|planned| site.guest(planned.id)).find(|g| g.kind == GuestKind::Vm)
+    {
+        return Err(EngineError::VirtualMachine { id: guest.id, name: guest.name.clone() });
+    }
+    let began = host.now();
+    let stage = Stage::new(&host, events, interrupt);
+    let handles = stage.handles(host.clone(), None);
+    let _lock = handles.host.lock(&owner(&options.command, began))?;
+    let node = sight::node_name(handles.host.as_ref()).map_err(not_begun)?;
+    let sight = sight::look(handles.host.as_ref(), &node).map_err(not_begun)?;
+    let id = run_id(began);
+    let run = Run {
+        node,
+        graph: Graph::new(&site, library.catalogue()),
+        site,
+        library,
+        plan,
+        options,
+        stage,
+        journal: Journal::new(&id),
+        id,
+        artifacts: Artifacts::default(),
+        secrets: SecretStore::new(handles.host.clone(), outside),
+        unknown: Mutex::default(),
+        turns: Mutex::default(),
+    };
+    run.begin(&handles, &sight);
+    scheduler::run(&host, &run.jobs(), run.options.jobs, &run);
+    Ok(run.end(&handles, &sight, began))
+}
+
+/// The words by which another run is told who has the lock.
+fn owner(command: &str, since: jiff::Timestamp) -> String {
+    let user = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let user = user.unwrap_or_else(|| "root".to_owned());
+    format!("{user}, process {}, `{command}`, since {}", std::process::id(), since.strftime("%Y-%m-%d %H:%M:%S UTC"))
+}
+
+fn not_begun(error: StepError) -> EngineError {
+    match error {
+        StepError::Interrupted => EngineError::Host(HostError::Interrupted),
+        StepError::Unknown(what) => EngineError::Host(HostError::Unknown(what)),
+        StepError::Failed(failure) => EngineError::Node(failure),
+    }
+}
+
+impl Run {
+    fn begin(&self, handles: &Handles, sight: &Sight) {
+        // What finished guests published before; those that are targets publish again.
+        for artifact in sight.records.values().flat_map(|record| &record.published) {
+            self.artifacts.publish(artifact.clone());
+        }
+        let guests = self.plan.guests.iter().map(|planned| (planned.id, self.name(planned.id))).collect();
+        let command = self.options.command.clone();
+        let ids = self.plan.guests.iter().map(|planned| planned.id).collect();
+        self.journal
+            .note(handles.keeper.now(), Entry::Run { run: self.id.clone(), command: command.clone(), guests: ids });
+        self.stage.tell(handles.keeper.as_ref(), Event::RunStarted { run: self.id.clone(), command, guests });
+    }
+
+    fn jobs(&self) -> Vec<Job> {
+        let job = |planned: &crate::plan::PlannedGuest| Job {
+            id: planned.id,
+            after: planned.after.iter().map(|edge| edge.on).collect(),
+        };
+        self.plan.guests.iter().map(job).collect()
+    }
+
+    fn end(self, handles: &Handles, sight: &Sight, began: jiff::Timestamp) -> Summary {
+        let interrupted = self.stage.interrupt.is_set();
+        if self.journal.is_open() {
+            self.journal.note(handles.keeper.now(), Entry::End { interrupted });
+            self.save(handles, None);
+        }
+        let elapsed = since(handles, began);
+        self.stage.tell(handles.keeper.as_ref(), Event::RunFinished { elapsed, interrupted });
+        let stale = self.stale(sight);
+        let mut turns = self.turns.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let guests = self.plan.guests.iter().filter_map(|planned| {
+            let (turn, elapsed) = turns.remove(&planned.id)?;
+            let name = self.site.guest(planned.id).map(|guest| guest.name.clone()).unwrap_or_default();
+            let Turn { outcome, steps, pending, .. } = turn;
+            Some(GuestSummary { id: planned.id, name, outcome, elapsed, steps, pending })
+        });
+        Summary { guests: guests.collect(), run_id: self.id, stale, interrupted, elapsed }
+    }
+
+    /// Guests outside this run that read artifacts which became other ones in it.
+    fn stale(&self, sight: &Sight) -> Vec<Stale> {
+        let outside =
+            sight.records.values().filter(|record| self.plan.guests.iter().all(|guest| guest.id != record.id));
+        let consumed = outside.flat_map(|record| {
+            record.scripts.values().flat_map(move |applied| applied.consumed.iter().map(move |one| (record.id, one)))
+        });
+        let mut stale: Vec<Stale> = consumed
+            .filter(|(_, (name, consumed))| {
+                let now = self.artifacts.get(name, &[consumed.publisher]);
+                now.is_some_and(|artifact| Applied::digest(artifact.value.as_bytes()) != consumed.digest)
+            })
+            .map(|(guest, (artifact, consumed))| Stale {
+                guest,
+                artifact: artifact.clone(),
+                publisher: consumed.publisher,
+            })
+            .collect();
+        stale.dedup();
+        stale
+    }
+
+    fn name(&self, id: GuestId) -> String {
+        self.site.guest(id).map(|guest| guest.name.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn publish(&self, artifact: Artifact) {
+        self.artifacts.publish(artifact);
+    }
+
+    /// A rehearsal cannot know what this guest publishes.
+    pub(super) fn unknown(&self, publisher: GuestId, names: &[String], on: &str) {
+        let mut unknown = self.unknown_artifacts();
+        unknown.extend(names.iter().map(|name| ((name.clone(), publisher), on.to_owned())));
+    }
+
+    /// What a script that reads these artifacts depends on, when a rehearsal could not learn one of them.
+    pub(super) fn depends_on_unknown(&self, names: &[String], publishers: &[GuestId]) -> Option<String> {
+        let unknown = self.unknown_artifacts();
+        let of = |name: &String| publishers.iter().find_map(|id| unknown.get(&(name.clone(), *id)).cloned());
+        names.iter().filter(|name| self.artifacts.get(name, publishers).is_none()).find_map(of)
+    }
+
+    fn unknown_artifacts(&self) -> MutexGuard<'_, BTreeMap<(String, GuestId), String>> {
+        self.unknown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A guest's turn is over: told, noted, and on the node's disk if it is worth it.
+    fn close(&self, handles: &Handles, id: GuestId, turn: Turn, elapsed: Duration) {
+        self.journal.note(handles.keeper.now(), Entry::Guest { guest: id, outcome: turn.outcome.clone() });
+        let worth_it = matches!(turn.outcome, Outcome::Changed | Outcome::Failed { .. }) || self.journal.is_open();
+        if worth_it {
+            self.save(handles, Some(id));
+        }
+        let event = Event::GuestFinished { guest: id, outcome: turn.outcome.clone(), elapsed };
+        self.stage.tell(handles.keeper.as_ref(), event);
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).insert(id, (turn, elapsed));
+    }
+
+    /// A journal that cannot be kept is worth a warning; what counts is in the records and on the node.
+    fn save(&self, handles: &Handles, guest: Option<GuestId>) {
+        if let Err(error) = self.journal.save(handles.keeper.as_ref()) {
+            let event = Event::Message { guest, level: crate::event::Level::Warning, text: error.to_string() };
+            self.stage.tell(handles.keeper.as_ref(), event);
+        }
+    }
+}
+
+impl Work for Run {
+    fn starts(&self, host: &HostHandle, id: GuestId) {
+        self.stage.tell(host.as_ref(), Event::GuestStarted { guest: id });
+    }
+
+    fn run(&self, host: HostHandle, id: GuestId) -> End {
+        let handles = self.stage.handles(host, Some(id));
+        let began = handles.keeper.now();
+        let planned = self.plan.guests.iter().find(|planned| planned.id == id);
+        let (Some(planned), Some(guest)) = (planned, self.site.guest(id)) else { return End::Unmet };
+        let turn = match planned.rest.filter(|_| planned.steps.is_empty()) {
+            Some(rest) => Turn::left_alone(rest),
+            None => lifecycle::run(self, planned, guest, handles.clone()),
+        };
+        let end = if turn.met { End::Met } else { End::Unmet };
+        let elapsed = since(&handles, began);
+        self.close(&handles, id, turn, elapsed);
+        end
+    }
+
+    fn skipped(&self, host: &HostHandle, id: GuestId, why: NotStarted) {
+        let reason = match why {
+            NotStarted::Because(root) => format!("it needs {root} ({}), which failed", self.name(root)),
+            NotStarted::Stopped => "interrupted".to_owned(),
+        };
+        let turn = Turn::ended(Outcome::Skipped { reason });
+        self.close(&self.stage.handles(host.clone(), Some(id)), id, turn, Duration::ZERO);
+    }
+
+    fn panicked(&self, host: &HostHandle, id: GuestId, message: &str) {
+        let cause = Failure {
+            hint: Some("this is a mistake in phoenix: please report it".to_owned()),
+            ..Failure::new(format!("internal error: {message}"))
+        };
+        let turn = Turn::ended(Outcome::Failed { cause });
+        self.close(&self.stage.handles(host.clone(), Some(id)), id, turn, Duration::ZERO);
+    }
+
+    fn stopped(&self) -> bool {
+        self.stage.interrupt.is_set()
+    }
+}
+
+fn since(handles: &Handles, began: jiff::Timestamp) -> Duration {
+    handles.keeper.now().duration_since(began).try_into().unwrap_or_default()
+}

@@ -1,0 +1,102 @@
+//! Configure: every differing key in one `pct set`, raw lines by an edit under Proxmox's own lock.
+
+use super::{Done, Life, Result, StepError, host_paths};
+use crate::command::Cost;
+use crate::event::Difference;
+use crate::op::Place;
+use crate::pve::difference::{Changes, KeyDifference};
+use crate::pve::pct;
+
+/// Brings the configuration in line. What a running guest only takes with a restart waits for consent.
+pub(in crate::engine) fn configure(life: &mut Life) -> Result<Done> {
+    let paths = host_paths::ensure(life)?;
+    let mut changes = life.differences()?;
+    if !life.restart_allowed(&changes) {
+        hold_back(&mut changes);
+    } else if changes.differences.iter().any(needs_restart) {
+        life.restart_due = true;
+    }
+    changes.resize.clear();
+    for told in changes.differences.iter().filter(|one| one.cost != Cost::Rebuild && !one.waiting && !is_size(one)) {
+        life.changes(as_difference(told));
+    }
+    if changes.is_settled() {
+        return Ok(Done::of(paths));
+    }
+    life.touch()?;
+    if let Some(options) = changes.set_options() {
+        life.command(&pct::set(life.id(), &options))?;
+        life.refresh()?;
+    }
+    if changes.raw.is_some() {
+        let present = life.defined()?;
+        let edit = changes.edit(&life.run.node, life.guest.kind, life.id(), &present.config);
+        life.perform(Place::Node, edit.as_slice())?;
+        life.refresh()?;
+    }
+    read_back(life, &changes)?;
+    Ok(Done::Changed)
+}
+
+/// What needs a restart that may not be done is not written either: nothing lies in wait for the next start.
+fn hold_back(changes: &mut Changes) {
+    let held: Vec<String> =
+        changes.differences.iter().filter(|one| needs_restart(one)).map(|one| option(&one.key).to_owned()).collect();
+    changes.set.retain(|(key, _)| !held.contains(key));
+    changes.delete.retain(|key| !held.contains(key));
+    if changes.differences.iter().any(|one| needs_restart(one) && one.key.starts_with("lxc.")) {
+        changes.raw = None;
+    }
+    changes.differences.retain(|one| !needs_restart(one));
+}
+
+/// Proxmox's tools succeed without having done it, now and then.
+fn read_back(life: &mut Life, done: &Changes) -> Result<()> {
+    let left = life.differences()?;
+    let still = |key: &str| left.set.iter().any(|(set, _)| set == key) || left.delete.iter().any(|set| set == key);
+    let set = done.set.iter().map(|(key, _)| key).chain(&done.delete).find(|key| still(key));
+    let raw = (done.raw.is_some() && left.raw.is_some()).then_some("raw lines");
+    match set.map(String::as_str).or(raw) {
+        Some(key) => {
+            let value = life.defined()?.config.coming(key).unwrap_or("absent").to_owned();
+            Err(StepError::new(format!("`{key}` was set, but reads `{value}`")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// `net0` of `net0 ip`.
+fn option(key: &str) -> &str {
+    key.split(' ').next().unwrap_or(key)
+}
+
+fn needs_restart(one: &KeyDifference) -> bool {
+    one.cost == Cost::Restart
+}
+
+/// Sizes are the next step's.
+pub(super) fn is_size(one: &KeyDifference) -> bool {
+    one.key.ends_with(" size")
+}
+
+pub(super) fn as_difference(one: &KeyDifference) -> Difference {
+    Difference { what: one.key.clone(), from: one.from.clone(), to: one.to.clone(), diff: None, cost: one.cost }
+}
+
+impl Life<'_> {
+    /// Whether these changes may be made as a whole. Differences that are left as they are get told.
+    fn restart_allowed(&mut self, changes: &Changes) -> bool {
+        let told = |cost| changes.differences.iter().filter(move |one| one.cost == cost).map(as_difference);
+        for one in told(Cost::Rebuild) {
+            self.leaves(one);
+        }
+        let waiting: Vec<Difference> = told(Cost::Restart).collect();
+        if waiting.is_empty() || !self.running() || self.consents(&waiting) {
+            return true;
+        }
+        for one in waiting {
+            self.leaves(one);
+        }
+        false
+    }
+}

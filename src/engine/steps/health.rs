@@ -1,0 +1,84 @@
+//! Health: what the scripts say about themselves, then the checks of the configuration.
+
+use std::time::Duration;
+
+use super::scripts::{call, spec};
+use super::{Done, Life, Result, StepError};
+use crate::command::Effect;
+use crate::event::Failure;
+use crate::model::HealthCheck;
+use crate::op::{Exec, Op, OpValue};
+use crate::script::Entry;
+
+/// How long a service may take to become healthy.
+const DEADLINE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_secs(2);
+/// Limit of one check of the configuration.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Asks every script of the guest that knows, then every declared check.
+pub(in crate::engine) fn health(life: &mut Life) -> Result<Done> {
+    for (kind, name) in life.planned.scripts.clone() {
+        let spec = spec(life, kind, &name)?;
+        if !spec.has_health {
+            continue;
+        }
+        let tries = u32::try_from(DEADLINE.as_secs() / PAUSE.as_secs()).unwrap_or(u32::MAX);
+        until_well(life, &name, tries, PAUSE, |life| {
+            let machine = life.machine();
+            call(life, &spec, Entry::Health, machine).map(|_| ())
+        })?;
+    }
+    for declared in &life.guest.health_checks {
+        let pause = Duration::from_secs(u64::from(declared.interval));
+        until_well(life, &declared.name, declared.retries, pause, |life| check(life, declared))?;
+    }
+    Ok(Done::Unchanged)
+}
+
+/// Asks again while the answer is bad, `retries` times at most.
+fn until_well(
+    life: &mut Life,
+    name: &str,
+    retries: u32,
+    pause: Duration,
+    ask: impl Fn(&mut Life) -> Result<()>,
+) -> Result<()> {
+    let mut left = retries;
+    loop {
+        match ask(life) {
+            Err(StepError::Failed(failure)) if left > 0 => {
+                left -= 1;
+                life.waiting(&format!("{name}: {}", failure.message));
+                life.handles.host.sleep(pause)?;
+            }
+            Err(StepError::Failed(failure)) => {
+                let message = format!("{name} is not healthy: {}", failure.message);
+                return Err(StepError::Failed(Box::new(Failure { message, ..*failure })));
+            }
+            other => return other,
+        }
+    }
+}
+
+fn check(life: &Life, declared: &HealthCheck) -> Result<()> {
+    let exec = Op::Exec(Exec {
+        argv: declared.command.clone(),
+        env: Default::default(),
+        cwd: None,
+        stdin: None,
+        user: None,
+        timeout: CHECK_TIMEOUT,
+        effect: Effect::Read,
+    });
+    let answers = life.perform(life.place(), std::slice::from_ref(&exec))?;
+    match answers.first() {
+        Some(OpValue::Output(output)) if output.ok() => Ok(()),
+        Some(OpValue::Output(output)) => Err(StepError::Failed(Box::new(Failure {
+            command: Some(exec.to_string()),
+            output: Some(output.tail(8)),
+            ..Failure::new(format!("exit status {}", output.code))
+        }))),
+        _ => Err(StepError::new("no answer")),
+    }
+}

@@ -1,0 +1,76 @@
+//! Directories and files of the node that a container shows: made if they are missing, owned by whom the declaration
+//! says. What is in them is never touched.
+
+use std::sync::Arc;
+
+use super::{Life, Result, StepError, difference};
+use crate::command::Cost;
+use crate::model::{BindMount, Guest};
+use crate::op::{Attributes, Content, FileKind, Op, OpValue, Place, Stat};
+
+/// First id of the node that an unprivileged container's ids are mapped to.
+const ID_BASE: u32 = 100_000;
+
+/// Makes every path exist with its owner. Answers whether anything was changed.
+pub(super) fn ensure(life: &mut Life) -> Result<bool> {
+    let mounts: Vec<BindMount> = life.guest.mounts.iter().chain(&life.prepared.mounts).cloned().collect();
+    if mounts.is_empty() {
+        return Ok(false);
+    }
+    let looks: Vec<Op> = mounts.iter().map(|mount| Op::Stat { path: mount.host_path.clone() }).collect();
+    let mut ops = Vec::new();
+    for (mount, answer) in mounts.iter().zip(life.perform(Place::Node, &looks)?) {
+        let OpValue::Stat(stat) = answer else { continue };
+        ops.extend(mend(life, mount, stat.as_ref())?);
+    }
+    if !ops.is_empty() {
+        life.perform(Place::Node, &ops)?;
+    }
+    Ok(!ops.is_empty())
+}
+
+/// What brings one path in line.
+fn mend(life: &Life, mount: &BindMount, stat: Option<&Stat>) -> Result<Vec<Op>> {
+    let path = &mount.host_path;
+    let uid = mount.owner_uid.map(|uid| on_the_node(life.guest, "u", uid));
+    let gid = mount.owner_gid.map(|gid| on_the_node(life.guest, "g", gid));
+    let owner = Attributes { mode: None, owner: uid.map(|id| id.to_string()), group: gid.map(|id| id.to_string()) };
+    let Some(stat) = stat else {
+        life.changes(difference(&format!("path {path}"), None, Some("made on the node"), Cost::None));
+        return Ok(make(mount, owner));
+    };
+    if mount.file == (stat.kind == FileKind::Directory) {
+        let wanted = if mount.file { "a file" } else { "a directory" };
+        return Err(StepError::new(format!("{path} on the node is not {wanted}, as its mount declares")));
+    }
+    if uid.is_none_or(|uid| uid == stat.uid) && gid.is_none_or(|gid| gid == stat.gid) {
+        return Ok(Vec::new());
+    }
+    let from = format!("{}:{}", stat.uid, stat.gid);
+    let to = format!("{}:{}", uid.unwrap_or(stat.uid), gid.unwrap_or(stat.gid));
+    life.changes(difference(&format!("owner of {path}"), Some(&from), Some(&to), Cost::None));
+    Ok(vec![Op::SetAttributes { path: path.clone(), attributes: owner }])
+}
+
+fn make(mount: &BindMount, attributes: Attributes) -> Vec<Op> {
+    let path = mount.host_path.clone();
+    if !mount.file {
+        return vec![Op::MakeDir { path, attributes }];
+    }
+    let parent = path.rsplit_once('/').map(|(parent, _)| parent.to_owned()).filter(|parent| !parent.is_empty());
+    let mut ops: Vec<Op> =
+        parent.into_iter().map(|path| Op::MakeDir { path, attributes: Attributes::default() }).collect();
+    ops.push(Op::Write { path, content: Content::Bytes(Arc::from([])), attributes, guard: None });
+    ops
+}
+
+/// The id of the node that an id inside the container is.
+fn on_the_node(guest: &Guest, kind: &str, id: u32) -> u32 {
+    if !guest.lxc.unprivileged {
+        return id;
+    }
+    let hole = guest.lxc.id_maps.iter().find(|map| {
+        (map.kind == kind || map.kind == "both") && (map.container_id..map.container_id + map.size).contains(&id)
+    });
+    hole.map_or(ID_BASE + id, |map| map.host_id + (id - map.container_id))
+}

@@ -1,0 +1,51 @@
+//! Started and stopped, and read back: Proxmox's tools may succeed without having done it.
+
+use std::time::Duration;
+
+use super::{Done, Life, Result, StepError, difference};
+use crate::command::{Command, Cost};
+use crate::pve::pct;
+
+/// How long init may take to end before the container is stopped hard.
+const SHUTDOWN: Duration = Duration::from_secs(60);
+
+/// Starts the guest; one that runs is restarted if differences wait for that and it was consented to.
+pub(in crate::engine) fn start(life: &mut Life) -> Result<Done> {
+    if life.running() {
+        if !life.restart_due {
+            return Ok(Done::Unchanged);
+        }
+        life.changes(difference("state", Some("running"), Some("restarted"), Cost::Restart));
+        halt(life)?;
+    } else {
+        life.changes(difference("state", Some("stopped"), Some("running"), Cost::None));
+    }
+    turn(life, pct::start(life.id()), true)?;
+    life.restart_due = false;
+    Ok(Done::Changed)
+}
+
+/// Stops the guest.
+pub(in crate::engine) fn stop(life: &mut Life) -> Result<Done> {
+    if !life.running() {
+        return Ok(Done::Unchanged);
+    }
+    life.changes(difference("state", Some("running"), Some("stopped"), Cost::None));
+    halt(life)?;
+    Ok(Done::Changed)
+}
+
+pub(super) fn halt(life: &mut Life) -> Result<()> {
+    life.close_channel();
+    turn(life, pct::shutdown(life.id(), SHUTDOWN), false)
+}
+
+fn turn(life: &mut Life, command: Command, running: bool) -> Result<()> {
+    let output = life.command(&command)?;
+    life.refresh()?;
+    if life.running() != running {
+        let found = if running { "it does not run" } else { "it still runs" };
+        return Err(StepError::not_as_expected("the command succeeded, but", found, &command, &output));
+    }
+    Ok(())
+}
