@@ -1,1 +1,9 @@
-//! Tests of machine.
+//! Every primitive against a modelled machine: it changes what differs, is silent when it is right, and finishes after a
+//! kill anywhere in the middle.
+
+mod bench;
+mod certificates;
+mod files;
+mod programs;
+mod secrets;
+mod system;

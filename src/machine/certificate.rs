@@ -14,6 +14,7 @@ use serde_json::json;
 use super::issued::{self, Issued, Measure};
 use super::provisioner::{Claims, ProvisionerKey};
 use super::{Change, Machine, MachineError, attributes, change::difference, path};
+use crate::event::Difference;
 use crate::op::{Attributes, Content, FileKind, Op, OpValue, Stat};
 use crate::request::{Request, Trust};
 use crate::secret::Sealed;
@@ -52,9 +53,35 @@ pub struct Authority {
 
 /// What is in the machine now.
 struct Present {
-    stats: [Option<Stat>; 2],
+    key_stat: Option<Stat>,
+    cert_stat: Option<Stat>,
     key: Option<KeyPair>,
     chain: Option<Vec<u8>>,
+}
+
+/// What is to be done, and what it brings in line.
+#[derive(Default)]
+struct Steps {
+    ops: Vec<Op>,
+    differences: Vec<Difference>,
+}
+
+impl Steps {
+    fn write(&mut self, path: &str, text: Sealed, attributes: Attributes, from: Option<String>, to: String) {
+        let (path, content) = (path.to_owned(), Content::Text(text));
+        self.differences.push(difference(&path, from, Some(to)));
+        self.ops.push(Op::Write { path, content, attributes, guard: None });
+    }
+
+    /// The file stays, with these attributes.
+    fn keep(&mut self, path: &str, stat: Option<&Stat>, attributes: Attributes) {
+        let Some(stat) = stat.filter(|stat| stat.kind == FileKind::File) else { return };
+        let found = attributes::differences(path, stat, &attributes);
+        if !found.is_empty() {
+            self.ops.push(Op::SetAttributes { path: path.to_owned(), attributes });
+            self.differences.extend(found);
+        }
+    }
 }
 
 /// The authority's answer to a request (`POST /1.0/sign`).
@@ -96,8 +123,10 @@ impl Machine {
         };
         let what = format!("certificate {}", spec.cert);
         let Some(flaw) = flaw else {
-            let change = self.certificate_attributes(&spec, &present)?;
-            return Ok(Change { what, ..self.done(change) });
+            let mut steps = Steps::default();
+            steps.keep(&spec.key, present.key_stat.as_ref(), spec.key_attributes());
+            steps.keep(&spec.cert, present.cert_stat.as_ref(), spec.cert_attributes());
+            return self.take(what, steps);
         };
         let (key, new_key) = match present.key {
             Some(key) => (key, false),
@@ -115,26 +144,24 @@ impl Machine {
         if let Some(flaw) = issued.flaw(Some(&key), &measure) {
             return Err(fail(format!("what the authority answered is not what was asked for: {flaw}")));
         }
-        let mut ops = Vec::new();
+        let mut steps = Steps::default();
         if new_key {
-            ops.push(Op::Write {
-                path: spec.key.clone(),
-                content: Content::Text(Sealed::new(key.serialize_pem(), "<private key>")),
-                attributes: spec.key_attributes(),
-                guard: None,
-            });
+            let text = Sealed::new(key.serialize_pem(), "<private key>");
+            steps.write(&spec.key, text, spec.key_attributes(), None, "P-256 key".to_owned());
+        } else {
+            steps.keep(&spec.key, present.key_stat.as_ref(), spec.key_attributes());
         }
-        let text = Content::Text(Sealed::plain(chain));
-        ops.push(Op::Write { path: spec.cert.clone(), content: text, attributes: spec.cert_attributes(), guard: None });
-        self.all(&ops)?;
         let from = present.chain.is_some().then_some(flaw);
         let to = format!("{} until {}", issued::joined(&names), issued.until());
-        let mut differences = Vec::new();
-        if new_key {
-            differences.push(difference(&spec.key, None, Some("P-256 key".to_owned())));
+        steps.write(&spec.cert, Sealed::plain(chain), spec.cert_attributes(), from, to);
+        self.take(what, steps)
+    }
+
+    fn take(&self, what: String, steps: Steps) -> Result<Change, MachineError> {
+        if !steps.ops.is_empty() {
+            self.all(&steps.ops)?;
         }
-        differences.push(difference(&spec.cert, from, Some(to)));
-        Ok(self.done(Change::of(what, differences)))
+        Ok(self.done(Change::of(what, steps.differences)))
     }
 
     fn certificate_present(&self, spec: &CertificateSpec) -> Result<Present, MachineError> {
@@ -145,31 +172,13 @@ impl Machine {
             Op::Read { path: spec.cert.clone(), limit: LIMIT },
         ];
         match <[OpValue; 4]>::try_from(self.all(&ops)?) {
-            Ok([OpValue::Stat(key_stat), OpValue::Stat(stat), OpValue::Bytes(key), OpValue::Bytes(chain)]) => {
+            Ok([OpValue::Stat(key_stat), OpValue::Stat(cert_stat), OpValue::Bytes(key), OpValue::Bytes(chain)]) => {
                 let pem = key.and_then(|bytes| String::from_utf8(bytes).ok());
                 let key = pem.and_then(|pem| KeyPair::from_pem(&pem).ok());
-                Ok(Present { stats: [key_stat, stat], key, chain })
+                Ok(Present { key_stat, cert_stat, key, chain })
             }
             _ => Err(self.broken("another answer than asked for about a certificate")),
         }
-    }
-
-    fn certificate_attributes(&self, spec: &CertificateSpec, present: &Present) -> Result<Change, MachineError> {
-        let mut differences = Vec::new();
-        let mut ops = Vec::new();
-        let parts = [(&spec.key, spec.key_attributes()), (&spec.cert, spec.cert_attributes())];
-        for (stat, (path, attributes)) in present.stats.iter().zip(parts) {
-            let Some(stat) = stat.as_ref().filter(|stat| stat.kind == FileKind::File) else { continue };
-            let found = attributes::differences(path, stat, &attributes);
-            if !found.is_empty() {
-                ops.push(Op::SetAttributes { path: path.clone(), attributes });
-                differences.extend(found);
-            }
-        }
-        if !ops.is_empty() {
-            self.all(&ops)?;
-        }
-        Ok(Change::of("", differences))
     }
 
     /// The chain that the authority answers with.

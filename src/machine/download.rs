@@ -36,6 +36,11 @@ impl Source {
         Ok(Source { sha256, ..self.clone() })
     }
 
+    /// Whether the file itself does not tell where it came from.
+    fn noted(&self) -> bool {
+        self.member.is_some() || self.sha256.is_none()
+    }
+
     /// What tells this file from every other.
     fn identity(&self) -> String {
         let whole = self.sha256.clone().unwrap_or_else(|| format!("url-{}", sha256(self.url.as_bytes())));
@@ -75,8 +80,11 @@ impl Machine {
         };
         let note = |digest: &str| format!("{} {digest}\n", source.identity());
         let right = present.as_ref().is_some_and(|present| {
-            (source.member.is_none() && Some(present) == source.sha256.as_ref())
-                || noted.as_deref() == Some(note(present).as_bytes())
+            if source.noted() {
+                noted.as_deref() == Some(note(present).as_bytes())
+            } else {
+                source.sha256.as_ref() == Some(present)
+            }
         });
         let what = format!("download {path}");
         let mut differences = match &stat {
@@ -90,17 +98,20 @@ impl Machine {
             return Ok(self.done(Change::of(what, differences)));
         }
         let (cached, digest) = self.node().cached(&source)?;
-        let content = Content::NodeFile { path: cached, sha256: digest.clone() };
-        self.all(&[
-            Op::Write { path: path.clone(), content, attributes: attributes.clone(), guard: None },
-            Op::MakeDir { path: WATCH_DIR.to_owned(), attributes: Attributes::default() },
-            Op::Write {
+        let mut ops = Vec::new();
+        if source.noted() {
+            // Before the file: a note about another digest than the file's own says nothing.
+            ops.push(Op::MakeDir { path: WATCH_DIR.to_owned(), attributes: Attributes::default() });
+            ops.push(Op::Write {
                 path: record,
                 content: Content::Bytes(note(&digest).into_bytes().into()),
                 attributes: Attributes::default(),
                 guard: None,
-            },
-        ])?;
+            });
+        }
+        let content = Content::NodeFile { path: cached, sha256: digest };
+        ops.push(Op::Write { path: path.clone(), content, attributes: attributes.clone(), guard: None });
+        self.all(&ops)?;
         let from = stat.map(|stat| format!("{} bytes", stat.size));
         let content: Difference = difference(path, from, Some(source.url.clone()));
         differences.insert(0, content);

@@ -9,8 +9,8 @@ use crate::secret::Sealed;
 const LIMIT: u64 = super::READ_LIMIT;
 
 impl Machine {
-    /// Brings a text file into the form that `edit` gives it; a missing file counts as empty. Symlinks are followed by
-    /// reading and kept by writing to what they point to being an error: edit the file itself.
+    /// Brings a text file into the form that `edit` gives it; a missing file counts as empty, and an empty form makes none.
+    /// A symlink is an error: writing would replace it.
     pub(super) fn edit(
         &self,
         what: String,
@@ -22,7 +22,7 @@ impl Machine {
         let (stat, old) = self.text(&path)?;
         let new = edit(old.as_deref())?;
         let mut differences = Vec::new();
-        let rewrite = old.as_deref() != Some(new.expose());
+        let rewrite = old.as_deref().unwrap_or_default() != new.expose();
         if rewrite {
             let private = stat.as_ref().is_some_and(|stat| stat.mode & 0o004 == 0)
                 || wanted.mode.is_some_and(|mode| mode & 0o004 == 0);

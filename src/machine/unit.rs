@@ -1,7 +1,7 @@
 //! `unit`: a systemd unit file.
 
-use super::{Change, File, Machine, MachineError};
-use crate::op::{Attributes, Op, OpValue};
+use super::{Change, File, Machine, MachineError, change::difference};
+use crate::op::{Attributes, Op};
 use crate::secret::Sealed;
 
 impl Machine {
@@ -11,22 +11,20 @@ impl Machine {
     /// When the name is none, or systemd refuses.
     pub fn unit(&self, name: &str, content: &Sealed) -> Result<Change, MachineError> {
         let name = unit_name(name)?;
+        let path = format!("/etc/systemd/system/{name}");
         let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
-        let file = File { attributes, ..File::text(content.clone()) };
-        let mut change = self.file(&format!("/etc/systemd/system/{name}"), &file)?;
-        change.what = format!("unit {name}");
-        // A run that was killed between the two leaves a unit that systemd does not know, or knows as it was.
-        if change.changed || self.needs_reload(&name)? {
+        let mut change = self.file(&path, &File { attributes, ..File::text(content.clone()) })?;
+        // Watched, because a run that is killed between the two leaves a unit that systemd knows as it was.
+        let watch = self.watch(&format!("unit-{name}"), &[path])?;
+        if watch.differs() {
             self.one(Op::ReloadUnits)?;
+            self.keep_watch(&watch)?;
+            if !change.changed {
+                let read = difference(format!("unit {name}"), None, Some("read by systemd".to_owned()));
+                change = self.done(Change::of("", vec![read]));
+            }
         }
-        Ok(change)
-    }
-
-    fn needs_reload(&self, name: &str) -> Result<bool, MachineError> {
-        match self.one(Op::Units { names: vec![name.to_owned()] })? {
-            OpValue::Units(states) => Ok(states.first().is_some_and(|state| state.load == "not-found")),
-            _ => Err(self.broken("another answer than asked for about a unit")),
-        }
+        Ok(Change { what: format!("unit {name}"), ..change })
     }
 }
 
