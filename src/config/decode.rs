@@ -1,7 +1,8 @@
 //! From JSON values to typed ones: every field is asked for by name and type, every mistake is a finding.
 //!
 //! Getters return `None` for an absent field and for a wrong one (which is then reported), so decoding always goes on
-//! and all mistakes of a file come at once. `null` counts as absent. [`Fields::finish`] reports what nobody asked for.
+//! and all mistakes of a file come at once. `null` counts as absent. [`Fields::finish`] reports what nobody asked for
+//! and what is missing.
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -22,6 +23,7 @@ pub struct Fields<'a> {
     pub place: Range<usize>,
     path: String,
     asked: RefCell<Vec<&'static str>>,
+    required: RefCell<Vec<(&'static str, &'static str)>>,
 }
 
 impl<'a> Fields<'a> {
@@ -48,7 +50,7 @@ impl<'a> Fields<'a> {
             wrong_type(file, name, "a map", value);
             return None;
         }
-        Some(Fields { file, value, place, path, asked: RefCell::default() })
+        Some(Fields { file, value, place, path, asked: RefCell::default(), required: RefCell::default() })
     }
 
     fn path_of(&self, name: &str) -> String {
@@ -235,12 +237,9 @@ impl<'a> Fields<'a> {
         Fields::of(self.file, &member.value, member.key_span.clone(), path, &member.key)
     }
 
-    /// Reports a field that must be there and is not.
-    pub fn require(&self, name: &'static str, hint: &str) {
-        if self.value.get(name).is_none_or(|value| matches!(&value.data, Data::Null) || value.text() == Some("")) {
-            let finding = Finding::error("missing-field", format!("`{name}` is missing")).hint(hint);
-            self.file.report(finding, self.place.clone());
-        }
+    /// A field that must be there; [`Fields::finish`] reports it with the hint if it is not.
+    pub fn require(&self, name: &'static str, hint: &'static str) {
+        self.required.borrow_mut().push((name, hint));
     }
 
     /// A field that is known and has no effect; `docs/configuration.md` says why.
@@ -256,16 +255,25 @@ impl<'a> Fields<'a> {
         self.file.report(Finding::error(code, format!("`{name}` {what}")), self.span(name));
     }
 
-    /// Reports every field that nobody asked for.
+    /// Reports every field that nobody asked for, and those that are missing: not the ones that are merely misspelled.
     pub fn finish(&self) {
         let asked = self.asked.borrow();
+        let mut meant = Vec::new();
         for member in self.value.members() {
             let known = asked.contains(&member.key.as_str()) || member.key == "comment" || member.key == "$schema";
             if !known {
+                let near = did_you_mean(&member.key, asked.iter().copied());
+                meant.extend(near);
                 let mut finding = Finding::error("unknown-field", format!("unknown field `{}`", member.key));
-                finding.hint =
-                    did_you_mean(&member.key, asked.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+                finding.hint = near.map(|near| format!("did you mean `{near}`?"));
                 self.file.lapse(finding, member.key_span.clone());
+            }
+        }
+        for (name, hint) in self.required.borrow().iter().filter(|(name, _)| !meant.contains(name)) {
+            let value = self.value.get(name).filter(|value| value.data != Data::Null && value.text() != Some(""));
+            if value.is_none() {
+                let finding = Finding::error("missing-field", format!("`{name}` is missing")).hint(*hint);
+                self.file.report(finding, self.place.clone());
             }
         }
     }

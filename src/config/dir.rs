@@ -21,8 +21,17 @@ impl Dir {
     /// How the path of a file in it is shown.
     pub fn shown(&self, name: &str) -> String {
         match self {
-            Dir::Real(path) => path.join(name).display().to_string(),
+            Dir::Real(_) => self.path(name).display().to_string(),
             Dir::Embedded => format!("<embedded>/etc/{name}"),
+        }
+    }
+
+    /// Where a file of a real directory is; `../` leads beside the directory, by its name rather than through it.
+    fn path(&self, name: &str) -> PathBuf {
+        let Dir::Real(path) = self else { return PathBuf::from(name) };
+        match (name.strip_prefix("../"), path.file_name().and(path.parent())) {
+            (Some(beside), Some(parent)) => parent.join(beside),
+            _ => path.join(name),
         }
     }
 
@@ -32,7 +41,7 @@ impl Dir {
     /// What reading it gave; a missing file is `NotFound`, text that is no UTF-8 `InvalidData`.
     pub fn read(&self, name: &str) -> io::Result<String> {
         match self {
-            Dir::Real(path) => std::fs::read_to_string(path.join(name)),
+            Dir::Real(_) => std::fs::read_to_string(self.path(name)),
             Dir::Embedded => match PLATFORM.get_file(name) {
                 Some(file) => String::from_utf8(file.contents().to_vec())
                     .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
@@ -52,8 +61,8 @@ impl Dir {
     fn folders(&self, place: &str) -> BTreeSet<String> {
         let name_of = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
         match self {
-            Dir::Real(path) => {
-                let entries = std::fs::read_dir(path.join(place)).into_iter().flatten().flatten();
+            Dir::Real(_) => {
+                let entries = std::fs::read_dir(self.path(place)).into_iter().flatten().flatten();
                 entries.filter(|entry| entry.path().is_dir()).filter_map(|entry| name_of(&entry.path())).collect()
             }
             Dir::Embedded => PLATFORM

@@ -96,7 +96,7 @@ impl File {
         self.unused.borrow_mut().push((name.to_owned(), span));
     }
 
-    /// All findings; fields without effect are summed up in one.
+    /// All findings in the order of the text; fields without effect are summed up in one.
     pub fn into_findings(self) -> Vec<Finding> {
         let mut findings = self.findings.into_inner();
         let mut unused = self.unused.into_inner();
@@ -111,6 +111,7 @@ impl File {
                 .hint("docs/configuration.md says why for each; leave them out");
             findings.push(finding.at(&self.source, first));
         }
+        findings.sort_by_key(|finding| finding.place.as_ref().map(|place| place.span.start));
         findings
     }
 }

@@ -1,8 +1,10 @@
 //! Firewall rules and policies of the node, of guests and of stacks.
 
+use std::net::IpAddr;
+
 use super::decode::Fields;
 use crate::finding::Finding;
-use crate::model::{Direction, Firewall, FirewallAction, FirewallRule};
+use crate::model::{Cidr, Direction, Firewall, FirewallAction, FirewallRule};
 
 const ACTIONS: [(&str, FirewallAction); 3] =
     [("ACCEPT", FirewallAction::Accept), ("DROP", FirewallAction::Drop), ("REJECT", FirewallAction::Reject)];
@@ -58,6 +60,44 @@ fn rule(fields: Fields) -> Option<FirewallRule> {
             .hint("Proxmox ignores such a rule; add \"proto\": \"tcp\" or \"udp\"");
         fields.file.report(finding, fields.span("port"));
     }
+    for name in ["source", "dest"] {
+        check(&fields, name, is_address, "an address, a network, a range, or the name of an alias or set");
+    }
+    check(&fields, "port", is_port, "ports like 443, 8000:8100 or ssh");
+    check(
+        &fields,
+        "proto",
+        |word| word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'),
+        "a protocol like tcp, udp or icmp",
+    );
     fields.finish();
     direction.and(action).map(|_| rule)
+}
+
+/// Reports the first word of a comma-separated field that is not what is expected. Proxmox skips a broken rule with
+/// nothing but a line in its log.
+fn check(fields: &Fields, name: &str, fits: impl Fn(&str) -> bool, expected: &str) {
+    let Some(text) = fields.value.get(name).and_then(|value| value.text()) else { return };
+    if let Some(word) = text.split(',').map(str::trim).find(|word| word.is_empty() || !fits(word)) {
+        fields.reject("bad-rule", name, format!("must be {expected}, found `{word}`"));
+    }
+}
+
+/// Part of a rule's `source` or `dest`.
+fn is_address(word: &str) -> bool {
+    let is_ip = |text: &str| text.parse::<IpAddr>().is_ok();
+    let range = word.split_once('-').is_some_and(|(from, to)| is_ip(from) && is_ip(to));
+    let name = word.trim_start_matches('+');
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'/'));
+    is_ip(word) || word.parse::<Cidr>().is_ok() || range || is_name
+}
+
+/// Part of a rule's `port`.
+fn is_port(word: &str) -> bool {
+    let number = |text: &str| text.parse::<u16>().is_ok_and(|port| port > 0);
+    let range = word.split_once(':').is_some_and(|(from, to)| number(from) && number(to));
+    let service = word.starts_with(|c: char| c.is_ascii_lowercase())
+        && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    number(word) || range || service
 }

@@ -81,24 +81,27 @@ fn admin(fields: Fields) -> Option<AdminUser> {
 }
 
 fn samba(fields: Fields) -> Samba {
-    let shares = fields.maps("shares").into_iter().filter_map(|fields| {
-        fields.require("name", "the share's name");
-        fields.require("path", "the directory, from the root of the node");
-        let share = SambaShare {
-            name: fields.string("name")?,
-            path: fields.text("path").map(|path| format!("/{}", path.trim_start_matches('/')))?,
-            browsable: fields.flag("browsable").unwrap_or(true),
-            read_only: fields.flag("read_only").unwrap_or_default(),
-            guest_ok: fields.flag("guest_ok").unwrap_or_default(),
-            valid_users: fields.strings("valid_users"),
-        };
-        fields.unused("options", "text");
-        fields.finish();
-        Some(share)
-    });
-    let samba = Samba { shares: shares.collect(), user: fields.string("user"), workgroup: None };
+    let shares = fields.maps("shares").into_iter().filter_map(samba_share).collect();
+    let samba = Samba { shares, user: fields.string("user"), workgroup: None };
     fields.finish();
     samba
+}
+
+fn samba_share(fields: Fields) -> Option<SambaShare> {
+    fields.require("name", "the share's name");
+    fields.require("path", "the directory, from the root of the node");
+    let named = fields.string("name").zip(fields.text("path"));
+    let share = named.map(|(name, path)| SambaShare {
+        name,
+        path: format!("/{}", path.trim_start_matches('/')),
+        browsable: fields.flag("browsable").unwrap_or(true),
+        read_only: fields.flag("read_only").unwrap_or_default(),
+        guest_ok: fields.flag("guest_ok").unwrap_or_default(),
+        valid_users: fields.strings("valid_users"),
+    });
+    fields.unused("options", "text");
+    fields.finish();
+    share
 }
 
 fn nvidia(fields: Fields) -> NvidiaDriver {
@@ -149,9 +152,9 @@ fn nfs_export(fields: Fields) -> NfsExport {
 fn shared_volume(fields: Fields) -> Option<SharedVolume> {
     fields.require("pool", "a Proxmox storage id");
     fields.require("size_gb", "the size in GiB");
-    let volume = SharedVolume { storage: fields.string("pool")?, size_gb: fields.whole("size_gb", 1..=1 << 20)? };
+    let volume = fields.string("pool").zip(fields.whole("size_gb", 1..=1 << 20));
     fields.finish();
-    Some(volume)
+    volume.map(|(storage, size_gb)| SharedVolume { storage, size_gb })
 }
 
 fn decode_network(fields: Fields, node: &mut Node) {

@@ -202,9 +202,9 @@ fn gpus(fields: &Fields) -> Vec<u32> {
 
 fn id_map(fields: Fields) -> Option<IdMap> {
     let kinds = [("uid", "u"), ("gid", "g"), ("u", "u"), ("g", "g"), ("both", "both")];
-    for name in ["type", "host_id", "container_id"] {
-        fields.require(name, "type (uid, gid or both), host_id, container_id and size");
-    }
+    fields.require("type", "uid, gid or both");
+    fields.require("host_id", "the first id on the node");
+    fields.require("container_id", "the first id inside");
     let any = 0..=u64::from(u32::MAX);
     let kind = fields.choice("type", &kinds).map(str::to_owned);
     let ids = fields.whole("host_id", any.clone()).zip(fields.whole("container_id", any));
@@ -236,25 +236,19 @@ fn bind_mount(fields: Fields) -> Option<BindMount> {
     fields.require("host_path", "the absolute path on the node");
     fields.require("container_path", "the absolute path inside the guest");
     let paths = absolute(&fields, "host_path").zip(absolute(&fields, "container_path"));
-    let owner = 0..=u64::from(u16::MAX);
-    let kinds = [("directory", false), ("file", true)];
-    let mount = paths.map(|(host_path, container_path)| BindMount {
+    let ids = 0..=u64::from(u16::MAX);
+    let owner = (fields.whole("owner_uid", ids.clone()), fields.whole("owner_gid", ids));
+    let file = fields.choice("kind", &[("directory", false), ("file", true)]).unwrap_or_default();
+    let read_only = fields.flag("read_only").unwrap_or_default();
+    fields.finish();
+    paths.map(|(host_path, container_path)| BindMount {
         host_path,
         container_path,
-        owner_uid: None,
-        owner_gid: None,
-        file: false,
-        read_only: false,
-    });
-    let mount = BindMount {
-        owner_uid: fields.whole("owner_uid", owner.clone()),
-        owner_gid: fields.whole("owner_gid", owner),
-        file: fields.choice("kind", &kinds).unwrap_or_default(),
-        read_only: fields.flag("read_only").unwrap_or_default(),
-        ..mount?
-    };
-    fields.finish();
-    Some(mount)
+        owner_uid: owner.0,
+        owner_gid: owner.1,
+        file,
+        read_only,
+    })
 }
 
 /// An absolute path without `.` and `..`, which Proxmox refuses.

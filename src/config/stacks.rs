@@ -44,7 +44,7 @@ fn environment(fields: Fields, stack: &str) -> StackEnvironment {
 /// A variable whose name says that it is a secret may not have its value here.
 fn variable(fields: Fields, stack: &str) -> Option<(String, StackValue)> {
     fields.require("name", "the variable's name");
-    let name = fields.string("name")?;
+    let name = fields.string("name").unwrap_or_default();
     let member = fields.member("value", "text or secret");
     let value = match member.map(|member| &member.value) {
         None => Some(StackValue::Text(String::new())),
@@ -63,7 +63,7 @@ fn variable(fields: Fields, stack: &str) -> Option<(String, StackValue)> {
         },
     };
     fields.finish();
-    value.map(|value| (name, value))
+    value.filter(|_| !name.is_empty()).map(|value| (name, value))
 }
 
 fn file(fields: Fields) -> Option<StackFile> {

@@ -80,7 +80,8 @@ fn draft<'a>(file: &'a File, item: &'a Value, defaults: &Defaults) -> Option<Dra
     }
     guest.vm.nfs = fields.maps("volumes").into_iter().filter_map(nfs_volume).collect();
     guest.vm.stacks = stacks(&fields);
-    guest.vm.options = fields.strings("qm_options");
+    guest.vm.options =
+        fields.texts("qm_options").into_iter().filter_map(|(text, span)| option(&fields, text, span)).collect();
     guest.vm.portainer_environment = fields.string("portainer_environment_name");
     guest.vm.portainer_agent_hostname = fields.string("portainer_agent_hostname");
     fields.unused("count", "whole number");
@@ -129,6 +130,17 @@ fn network(fields: &Fields, guest: &mut Guest, defaults: &Defaults) {
     guest.nameservers = guest::nameservers(&network, "nameserver");
     guest.search_domain = network.string("searchdomain");
     network.finish();
+}
+
+/// An option of `qm set`: `--NAME VALUE` or `NAME=VALUE`.
+fn option(fields: &Fields, text: &str, span: std::ops::Range<usize>) -> Option<(String, String)> {
+    let bare = text.trim().trim_start_matches('-');
+    let option = bare.split_once(['=', ' ']).map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
+    if option.is_none() {
+        let finding = Finding::error("bad-value", format!("`{text}` must be an option of `qm set` with its value"));
+        fields.file.report(finding.hint("for example \"cpu=host\""), span);
+    }
+    option
 }
 
 fn nfs_volume(fields: Fields) -> Option<NfsVolume> {

@@ -160,8 +160,8 @@ pub struct VmSettings {
     pub portainer_environment: Option<String>,
     /// Name under which the agent is reached; absent: the guest's address.
     pub portainer_agent_hostname: Option<String>,
-    /// Other `qm set` options as declared.
-    pub options: Vec<String>,
+    /// Other options of `qm set`: name without dashes, value.
+    pub options: Vec<(String, String)>,
 }
 
 /// One declared guest, checked.

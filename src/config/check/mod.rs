@@ -1,5 +1,6 @@
 //! Checks that need more than one field: between guests, against Proxmox's rules and against what scripts declare.
 
+mod cycle;
 mod network;
 mod proxmox;
 mod references;
@@ -20,6 +21,7 @@ pub fn check(site: &mut Site, drafts: &[Draft], root: &Fields, catalogue: &Catal
         site.guests.entry(draft.guest.id).or_insert_with(|| draft.guest.clone());
     }
     references::check(site, drafts);
+    cycle::check(site, drafts, catalogue);
     network::check(site, drafts, root);
     proxmox::check(site, drafts);
     scripts::check(site, drafts, catalogue)

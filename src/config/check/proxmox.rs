@@ -3,11 +3,106 @@
 use crate::config::guest::Draft;
 use crate::finding::Finding;
 use crate::model::{GuestKind, NodeStorage, Site};
+use crate::pve::storage::{Capability, Storage};
+use crate::pve::table;
 
-/// Storages that cannot hold or do what is asked of them.
+/// Values that the option table refuses, and storages that cannot hold or do what is asked of them.
 pub fn check(site: &Site, drafts: &[Draft]) {
     for draft in drafts {
+        values(draft);
+        snapshot_names(draft);
         storages(site, draft);
+    }
+}
+
+/// What `pct create` and `qm create` would say against single values. What is typed already (addresses, MACs) is not
+/// asked again.
+fn values(draft: &Draft) {
+    let guest = &draft.guest;
+    let mut asked = vec![(
+        "searchdomain",
+        guest.search_domain.clone().unwrap_or_default(),
+        "network_config.searchdomain".to_owned(),
+    )];
+    for (tag, path) in texts(draft, "tags") {
+        // Proxmox would take it for several.
+        if tag.contains([' ', ',', ';']) {
+            draft.report(
+                Finding::error("bad-value", format!("`{tag}` is more than one tag")).hint("one item for each"),
+                &path,
+            );
+        } else {
+            asked.push(("tags", tag.to_owned(), path));
+        }
+    }
+    let bridge = guest.nics.first().map(|nic| nic.bridge.as_str()).unwrap_or_default();
+    let command = match guest.kind {
+        GuestKind::Lxc => {
+            asked.push(("hostname", guest.name.clone(), "name".to_owned()));
+            asked.push(("storage", guest.root.storage.clone(), "storage_pool".to_owned()));
+            for (text, path) in texts(draft, "pct_options") {
+                let options = text.split(',').map(str::trim).filter(|option| option.contains('='));
+                asked.extend(options.map(|option| ("features", option.to_owned(), path.clone())));
+            }
+            if let Some(nic) = guest.nics.first().filter(|_| !bridge.is_empty()) {
+                asked.push(("net0", format!("name={},bridge={bridge}", nic.name), "network_config.bridge".to_owned()));
+            }
+            let volumes = guest.volumes.iter();
+            asked.extend(volumes.map(|volume| {
+                (
+                    "mp0",
+                    format!("{}:{},mp={}", volume.storage, volume.size_gb, volume.mount_point),
+                    "zfs_volumes".to_owned(),
+                )
+            }));
+            "pct create"
+        }
+        GuestKind::Vm => {
+            asked.push(("name", guest.name.clone(), "name".to_owned()));
+            if !bridge.is_empty() {
+                asked.push(("net0", format!("virtio,bridge={bridge}"), "network_bridge".to_owned()));
+            }
+            "qm create"
+        }
+    };
+    for (option, value, path) in asked.into_iter().filter(|(_, value, _)| !value.is_empty()) {
+        refuse(draft, command, option, &value, &path);
+    }
+    for (at, (option, value)) in guest.vm.options.iter().enumerate() {
+        refuse(draft, "qm set", option, value, &format!("qm_options.{at}"));
+    }
+}
+
+/// The texts of a list in the entry, with their paths.
+fn texts<'a>(draft: &'a Draft, list: &'a str) -> impl Iterator<Item = (&'a str, String)> {
+    let items = draft.fields.value.get(list).into_iter().flat_map(|list| list.items()).enumerate();
+    items.filter_map(move |(at, item)| Some((item.text()?, format!("{list}.{at}"))))
+}
+
+/// Names of snapshots; those of the lifecycle are ours and right.
+fn snapshot_names(draft: &Draft) {
+    let snapshots = &draft.guest.snapshots;
+    let (command, own) = match draft.guest.kind {
+        GuestKind::Lxc => ("pct snapshot", [None, None]),
+        GuestKind::Vm => (
+            "qm snapshot",
+            [
+                snapshots.before_features.as_deref().map(|name| (name, "snapshots.pre-features")),
+                snapshots.after_features.as_deref().map(|name| (name, "snapshots.post-features")),
+            ],
+        ),
+    };
+    let template = snapshots.template.as_deref().map(|name| (name, "template_snapshot_name"));
+    for (name, path) in own.into_iter().chain([template]).flatten() {
+        refuse(draft, command, "snapname", name, path);
+    }
+}
+
+/// Reports what Proxmox says against a value, in its own words.
+fn refuse(draft: &Draft, command: &str, option: &str, value: &str, path: &str) {
+    if let Err(message) = table::check(command, option, value) {
+        let finding = Finding::error("proxmox-refuses", format!("Proxmox refuses `{value}`: {message}"));
+        draft.report(finding.hint(format!("the value goes to `{command}` as `--{option}`")), path);
     }
 }
 
@@ -51,5 +146,13 @@ fn storages(site: &Site, draft: &Draft) {
 
 /// Whether containers on a storage can have snapshots.
 fn can_snapshot(storage: &NodeStorage) -> bool {
-    matches!(storage.kind.as_str(), "zfspool" | "lvmthin" | "rbd" | "btrfs")
+    let storage = Storage {
+        id: storage.id.clone(),
+        kind: storage.kind.clone(),
+        content: storage.content.clone(),
+        nodes: Vec::new(),
+        disabled: false,
+        properties: Default::default(),
+    };
+    storage.can(Capability::ContainerSnapshot)
 }

@@ -70,7 +70,9 @@ fn dependencies(site: &mut Site, draft: &Draft) {
             file.lapse(finding.hint("declare it, or remove the dependency"), item.span.clone());
         }
     }
-    let known: Vec<_> = draft.guest.dependencies.iter().filter(|id| site.guest(**id).is_some()).copied().collect();
+    let known =
+        draft.guest.dependencies.iter().copied().filter(|id| site.guest(*id).is_some() && *id != draft.guest.id);
+    let known: Vec<_> = known.collect();
     if let Some(guest) = site.guests.get_mut(&draft.guest.id) {
         guest.dependencies = known;
     }

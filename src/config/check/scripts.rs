@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::config::guest::Draft;
 use crate::finding::{Finding, Place, Severity, did_you_mean};
-use crate::model::{Catalogue, GuestId, GuestKind, ScriptKind, ScriptSpec, Site, Target};
+use crate::model::{Catalogue, GuestId, GuestKind, ScriptKind, ScriptSpec, Site, Target, params};
 
 /// A finding that is an error only for requests that reach one of its guests.
 #[derive(Debug)]
@@ -32,12 +32,14 @@ pub fn check(site: &Site, drafts: &[Draft], catalogue: &Catalogue) -> Vec<Condit
     let publishers = publishers(site, catalogue);
     let mut unusable: BTreeMap<(ScriptKind, String, bool), Conditional> = BTreeMap::new();
     for draft in drafts {
+        unused_parameters(draft);
         for (kind, name, span) in scripts(draft) {
             let spec = catalogue.get(kind, &name);
             match spec.filter(|spec| spec.targets.contains(&target(draft.guest.kind))) {
                 Some(spec) => {
                     needs(site, draft, spec, span.clone());
                     artifacts(draft, spec, span.clone(), &publishers);
+                    parameters(draft, spec, span);
                 }
                 None => {
                     let one = unusable.entry((kind, name.clone(), spec.is_some())).or_insert_with(|| Conditional {
@@ -58,7 +60,8 @@ pub fn check(site: &Site, drafts: &[Draft], catalogue: &Catalogue) -> Vec<Condit
         if let Some(warning) = &mut one.warning {
             warning.place = one.guests.first().map(|(_, place)| place.clone());
             let advice = warning.hint.take().map(|hint| format!("{hint} ")).unwrap_or_default();
-            warning.hint = Some(format!("{advice}(guests {})", ids.join(", ")));
+            let guests = if ids.len() == 1 { "guest" } else { "guests" };
+            warning.hint = Some(format!("{advice}({guests} {})", ids.join(", ")));
         }
     }
     unusable
@@ -113,6 +116,43 @@ fn needs(site: &Site, draft: &Draft, spec: &ScriptSpec, span: Range<usize>) {
         let finding = Finding::error("missing-feature", message)
             .hint(format!("add \"{needed}\" to the features of this guest or of one it is cloned from"));
         draft.fields.file.report(finding, span.clone());
+    }
+}
+
+/// Parameters that the script does not know, misses or cannot use.
+fn parameters(draft: &Draft, spec: &ScriptSpec, span: Range<usize>) {
+    let file = draft.fields.file;
+    let given = draft.fields.value.at("params").and_then(|params| params.member(&spec.name));
+    let Err(problems) = params::params(spec, draft.guest.params.get(&spec.name)) else { return };
+    for problem in problems {
+        let mut finding = Finding::error("bad-parameter", problem.message);
+        let near = || did_you_mean(&problem.name, spec.params.keys().map(String::as_str));
+        finding.hint = match near().filter(|_| problem.given && !spec.params.contains_key(&problem.name)) {
+            Some(near) => Some(format!("did you mean `{near}`?")),
+            None => problem.hint,
+        };
+        let member = given.and_then(|given| given.value.member(&problem.name));
+        let place = match (member, given) {
+            (Some(member), _) if !spec.params.contains_key(&problem.name) => member.key_span.clone(),
+            (Some(member), _) => member.value.span.clone(),
+            (None, Some(given)) => given.key_span.clone(),
+            (None, None) => span.clone(),
+        };
+        file.report(finding, place);
+    }
+}
+
+/// Parameters for a script that the guest does not have.
+fn unused_parameters(draft: &Draft) {
+    let names: Vec<String> = scripts(draft).into_iter().map(|(_, name, _)| name).collect();
+    for member in draft.fields.value.at("params").map(|params| params.members()).unwrap_or_default() {
+        if !names.contains(&member.key) && member.key != "comment" {
+            let mut finding =
+                Finding::error("unknown-script", format!("this guest has no feature or app `{}`", member.key));
+            let near = did_you_mean(&member.key, names.iter().map(String::as_str));
+            finding.hint = near.map(|near| format!("did you mean `{near}`?"));
+            draft.fields.file.report(finding, member.key_span.clone());
+        }
     }
 }
 

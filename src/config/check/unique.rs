@@ -6,28 +6,33 @@ use std::hash::Hash;
 use crate::config::decode::Fields;
 use crate::config::guest::Draft;
 use crate::finding::Finding;
-use crate::model::Site;
+use crate::model::{GuestId, Site};
 
 /// Ids, names, addresses and MACs over all guests, paths inside each guest.
 pub fn check(drafts: &[Draft], site: &Site, root: &Fields) {
-    each_once(drafts, "duplicate-id", |draft| Some((draft.guest.id, "vmid")), |id| format!("the id {id}"));
+    each_once(
+        drafts,
+        "duplicate-id",
+        |draft| Some((draft.guest.id, "vmid")),
+        |id, _| format!("the id {id} is declared twice"),
+    );
     each_once(
         drafts,
         "duplicate-name",
         |draft| (!draft.guest.name.is_empty()).then(|| (draft.guest.name.to_lowercase(), "name")),
-        |name| format!("the name `{name}`"),
+        |name, other| format!("the name `{name}` belongs to {other} already"),
     );
     each_once(
         drafts,
         "duplicate-address",
         |draft| draft.guest.ip().map(|ip| (ip, "network_config.ip")),
-        |ip| format!("the address {ip}"),
+        |ip, other| format!("the address {ip} belongs to {other} already"),
     );
     each_once(
         drafts,
         "duplicate-mac",
         |draft| draft.guest.nics.first().and_then(|nic| nic.mac).map(|mac| (mac, "mac_address")),
-        |mac| format!("the MAC address {mac}"),
+        |mac, other| format!("the MAC address {mac} belongs to {other} already"),
     );
     let node = site.node.address.map(|cidr| cidr.address);
     for draft in drafts.iter().filter(|draft| node.is_some() && draft.guest.ip() == node) {
@@ -48,15 +53,18 @@ fn each_once<K: Eq + Hash>(
     drafts: &[Draft],
     code: &'static str,
     key: impl Fn(&Draft) -> Option<(K, &'static str)>,
-    what: impl Fn(&K) -> String,
+    message: impl Fn(&K, GuestId) -> String,
 ) {
     let mut first: HashMap<K, &Draft> = HashMap::with_capacity(drafts.len());
     for draft in drafts {
         let Some((key, path)) = key(draft) else { continue };
         match first.get(&key) {
             Some(other) => {
-                let finding = Finding::error(code, format!("{} belongs to {} already", what(&key), other.guest.id))
-                    .related(&other.fields.file.source, other.span(path), "first declared here");
+                let finding = Finding::error(code, message(&key, other.guest.id)).related(
+                    &other.fields.file.source,
+                    other.span(path),
+                    "first declared here",
+                );
                 draft.report(finding, path);
             }
             None => {
