@@ -144,6 +144,7 @@ pub fn run(engine: Engine) -> Result<Summary, EngineError> {
     let node = sight::node_name(handles.host.as_ref()).map_err(not_begun)?;
     let sight = sight::look(handles.host.as_ref(), &node).map_err(not_begun)?;
     let id = run_id(began);
+    let secrets = SecretStore::new(handles.host.clone(), outside).declared(site.secrets.clone());
     let run = Run {
         node,
         graph: Graph::new(&site, library.catalogue()),
@@ -155,7 +156,7 @@ pub fn run(engine: Engine) -> Result<Summary, EngineError> {
         journal: Journal::new(&id),
         id,
         artifacts: Artifacts::default(),
-        secrets: SecretStore::new(handles.host.clone(), outside),
+        secrets,
         unknown: Mutex::default(),
         turns: Mutex::default(),
     };

@@ -62,18 +62,18 @@ impl Machine {
                 }
             }
         }
-        for group in &wanted.groups {
-            match facts.group(group) {
-                Some(group) if group.members.iter().any(|member| member == name) => continue,
-                Some(present) if facts.user(name).is_some_and(|user| user.gid == present.gid) => continue,
-                None if group != name => {
-                    return Err(MachineError::Conflict {
-                        what: format!("user {name}"),
-                        reason: format!("group {group} does not exist"),
-                        hint: Some("declare it with `group` before, or install the package that makes it".to_owned()),
-                    });
-                }
-                _ => {}
+        // A user is in the group of its own name from the beginning.
+        for group in wanted.groups.iter().filter(|group| *group != name) {
+            let Some(present) = facts.group(group) else {
+                return Err(MachineError::Conflict {
+                    what: format!("user {name}"),
+                    reason: format!("group {group} does not exist"),
+                    hint: Some("declare it with `group` before, or install the package that makes it".to_owned()),
+                });
+            };
+            let first = facts.user(name).is_some_and(|user| user.gid == present.gid);
+            if first || present.members.iter().any(|member| member == name) {
+                continue;
             }
             ops.push(Op::AddToGroup { user: name.to_owned(), group: group.clone() });
             differences.push(difference(format!("user {name} in group {group}"), None, Some("member".to_owned())));

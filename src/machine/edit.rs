@@ -8,9 +8,12 @@ use crate::secret::Sealed;
 /// Largest file that is edited.
 const LIMIT: u64 = super::READ_LIMIT;
 
+/// More symlinks than this in a row lead in circles.
+const LINKS: usize = 10;
+
 impl Machine {
     /// Brings a text file into the form that `edit` gives it; a missing file counts as empty, and an empty form makes none.
-    /// A symlink is an error: writing would replace it.
+    /// A symlink stays one: what it leads to is edited.
     pub(super) fn edit(
         &self,
         what: String,
@@ -18,8 +21,7 @@ impl Machine {
         wanted: &Attributes,
         edit: impl FnOnce(Option<&str>) -> Result<Sealed, MachineError>,
     ) -> Result<Change, MachineError> {
-        let path = path::absolute(path)?;
-        let (stat, old) = self.text(&path)?;
+        let Found { path, stat, text: old } = self.text(path::absolute(path)?)?;
         let new = edit(old.as_deref())?;
         let mut differences = Vec::new();
         let rewrite = old.as_deref().unwrap_or_default() != new.expose();
@@ -46,20 +48,40 @@ impl Machine {
         Ok(self.done(Change::of(what, differences)))
     }
 
-    /// What is at a path, and its text.
-    fn text(&self, path: &str) -> Result<(Option<Stat>, Option<String>), MachineError> {
-        let ops = [Op::Stat { path: path.to_owned() }, Op::Read { path: path.to_owned(), limit: LIMIT }];
-        let (stat, bytes) = match <[OpValue; 2]>::try_from(self.all(&ops)?) {
-            Ok([OpValue::Stat(stat), OpValue::Bytes(bytes)]) => (stat, bytes),
-            _ => return Err(self.broken(format!("another answer than asked for about {path}"))),
-        };
-        match stat.as_ref().map(|stat| stat.kind) {
-            Some(FileKind::Symlink) => Err(MachineError::conflict(path, "is a symlink: name the file it points to")),
-            Some(FileKind::Directory | FileKind::Other) => Err(MachineError::conflict(path, "is not a regular file")),
-            Some(FileKind::File) | None => match bytes.map(String::from_utf8).transpose() {
-                Ok(text) => Ok((stat, text)),
-                Err(_) => Err(MachineError::conflict(path, "is no UTF-8 text")),
-            },
+    /// The file that a path leads to, and its text.
+    fn text(&self, mut path: String) -> Result<Found, MachineError> {
+        for _ in 0..LINKS {
+            let ops = [Op::Stat { path: path.clone() }, Op::Read { path: path.clone(), limit: LIMIT }];
+            let mut results = self.perform(&ops)?.into_iter();
+            let (Some(stat), Some(bytes)) = (results.next(), results.next()) else {
+                return Err(self.broken(format!("no answer about {path}")));
+            };
+            let stat = match stat {
+                Ok(OpValue::Stat(stat)) => stat,
+                Ok(_) => return Err(self.broken(format!("another answer than asked for about {path}"))),
+                Err(source) => return Err(MachineError::Op { op: ops[0].to_string(), source }),
+            };
+            match stat.as_ref().map(|stat| (stat.kind, stat.target.as_deref())) {
+                Some((FileKind::Symlink, Some(target))) => path = path::behind(&path, target),
+                Some((FileKind::File, _)) | None => {
+                    let text = match bytes {
+                        Ok(OpValue::Bytes(bytes)) => bytes.map(String::from_utf8).transpose(),
+                        Ok(_) => return Err(self.broken(format!("another answer than asked for about {path}"))),
+                        Err(source) => return Err(MachineError::Op { op: ops[1].to_string(), source }),
+                    };
+                    let Ok(text) = text else { return Err(MachineError::conflict(path, "is no UTF-8 text")) };
+                    return Ok(Found { path, stat, text });
+                }
+                Some(_) => return Err(MachineError::conflict(path, "is not a regular file")),
+            }
         }
+        Err(MachineError::conflict(path, "is a symlink that leads in circles"))
     }
+}
+
+/// A text file as it is.
+struct Found {
+    path: String,
+    stat: Option<Stat>,
+    text: Option<String>,
 }

@@ -74,11 +74,6 @@ impl ProvisionerKey {
         json!({ "use": "sig", "kty": "EC", "kid": self.kid(), "crv": "P-256", "alg": "ES256", "x": x, "y": y })
     }
 
-    /// The provisioner as `ca.json` lists it.
-    pub fn provisioner(&self) -> Value {
-        json!({ "type": "JWK", "name": NAME, "key": self.public_jwk() })
-    }
-
     /// A one-time token: a JSON web token that the authority accepts once, for exactly these names.
     pub(super) fn token(&self, claims: &Claims) -> Result<Sealed, String> {
         let random = SystemRandom::new();

@@ -1,7 +1,8 @@
 //! The secret store: one file per secret on the node, readable by root alone.
 //!
-//! A secret is looked for in the environment of phoenix (`PHOENIX_SECRET_NAME`), among its systemd credentials, and in the
-//! store, in this order. Only the store is ever written to, and what is in it is never overwritten.
+//! A secret is looked for in the environment of phoenix (`PHOENIX_SECRET_NAME`), among its systemd credentials, where the
+//! configuration declares it, and in the store, in this order. Only the store is ever written to, and what is in it is
+//! never overwritten.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +13,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use super::error::MachineError;
 use super::provisioner::ProvisionerKey;
 use crate::host::HostHandle;
+use crate::model::{SecretRef, SecretSource};
 use crate::op::{Attributes, Content, Op, OpError, OpResult, OpValue, Place};
 use crate::secret::{Sealed, SecretName};
 
@@ -50,11 +52,21 @@ impl Default for Generate {
     }
 }
 
+impl Generate {
+    /// As many letters and digits as hold the randomness of so many bytes.
+    fn bytes(bytes: u32) -> Generate {
+        // A letter or digit of 62 holds a little more than 5 bits.
+        Generate { length: (bytes as usize * 8).div_ceil(5), ..Generate::default() }
+    }
+}
+
 /// The secret store of one node, as one actor reaches it. Clones know of each other's new secrets.
 #[derive(Clone)]
 pub struct SecretStore {
     host: HostHandle,
     outside: Outside,
+    /// Where the configuration says that secrets are, by name.
+    declared: Arc<BTreeMap<String, SecretSource>>,
     /// Made in this run: two guests that ask for the same new secret at once get the same one.
     made: Arc<Mutex<BTreeMap<String, Sealed>>>,
 }
@@ -68,7 +80,12 @@ impl fmt::Debug for SecretStore {
 impl SecretStore {
     /// The store of the node that `host` reaches.
     pub fn new(host: HostHandle, outside: Outside) -> SecretStore {
-        SecretStore { host, outside, made: Arc::default() }
+        SecretStore { host, outside, declared: Arc::default(), made: Arc::default() }
+    }
+
+    /// The same store, with what the configuration declares.
+    pub fn declared(self, sources: BTreeMap<String, SecretSource>) -> SecretStore {
+        SecretStore { declared: Arc::new(sources), ..self }
     }
 
     /// The same store as another actor reaches it.
@@ -76,19 +93,24 @@ impl SecretStore {
         SecretStore { host, ..self.clone() }
     }
 
-    /// A secret that must exist.
+    /// A secret that must exist, or that the configuration declares as generated.
     ///
     /// # Errors
     /// [`MachineError::Secret`] when it is nowhere, or its name is none.
     pub fn get(&self, name: &SecretName) -> Result<Sealed, MachineError> {
-        self.find(name)?.ok_or_else(|| MachineError::Secret {
-            name: name.clone(),
-            reason: "is not known".to_owned(),
-            hint: Some(format!(
-                "write it to {SECRETS_DIR}/{0} on the node (mode 0600), or set {1} in the environment",
-                name.0,
-                variable(&name.0)
-            )),
+        if let Some(SecretSource::Generate(bytes)) = self.declared.get(&name.0) {
+            return self.get_or_generate(name, &Generate::bytes(*bytes));
+        }
+        self.find(name)?.ok_or_else(|| {
+            let hint = match self.declared.get(&name.0) {
+                Some(source) => format!("the configuration says that it is in {}", place(source)),
+                None => format!(
+                    "write it to {} on the node (mode 0600), or set {} in the environment",
+                    path(name),
+                    variable(&name.0)
+                ),
+            };
+            MachineError::Secret { name: name.clone(), reason: "is not known".to_owned(), hint: Some(hint) }
         })
     }
 
@@ -113,10 +135,14 @@ impl SecretStore {
     fn find(&self, name: &SecretName) -> Result<Option<Sealed>, MachineError> {
         checked(name)?;
         let origins = [Origin::Environment(variable(&name.0)), Origin::Credential(name.0.clone())];
-        let outside = origins.iter().find_map(|origin| (self.outside)(origin));
-        let value = match outside {
-            Some(value) => Some(value),
-            None => self.stored(name)?,
+        let value = match (origins.iter().find_map(|origin| (self.outside)(origin)), self.declared.get(&name.0)) {
+            (Some(value), _) => Some(value),
+            (None, Some(SecretSource::File(path))) => self.read(name, path)?,
+            (None, Some(SecretSource::Env(variable))) => (self.outside)(&Origin::Environment(variable.clone())),
+            (None, Some(SecretSource::Credential(credential))) => {
+                (self.outside)(&Origin::Credential(credential.clone()))
+            }
+            (None, Some(SecretSource::Generate(_)) | None) => self.read(name, &path(name))?,
         };
         match value.as_deref().map(|value| value.strip_suffix('\n').unwrap_or(value)) {
             Some("") => Err(refused(name, "is empty")),
@@ -125,8 +151,8 @@ impl SecretStore {
         }
     }
 
-    fn stored(&self, name: &SecretName) -> Result<Option<String>, MachineError> {
-        match self.perform(&[Op::Read { path: path(name), limit: LIMIT }])?.pop() {
+    fn read(&self, name: &SecretName, path: &str) -> Result<Option<String>, MachineError> {
+        match self.perform(&[Op::Read { path: path.to_owned(), limit: LIMIT }])?.pop() {
             Some(OpValue::Bytes(None)) => Ok(None),
             Some(OpValue::Bytes(Some(bytes))) => {
                 // The error of a failed conversion would hold the bytes.
@@ -143,6 +169,15 @@ impl SecretStore {
     ) -> Result<Sealed, MachineError> {
         if let Some(found) = self.find(name)? {
             return Ok(found);
+        }
+        match self.declared.get(&name.0) {
+            None | Some(SecretSource::Generate(_)) => {}
+            Some(source) => {
+                return Err(refused(
+                    name,
+                    format!("is not in {}, where the configuration says that it is", place(source)),
+                ));
+            }
         }
         let new = Sealed::named(name, make()?);
         let kept = self.made().entry(name.0.clone()).or_insert(new).clone();
@@ -178,6 +213,16 @@ fn path(name: &SecretName) -> String {
     format!("{SECRETS_DIR}/{}", name.0)
 }
 
+/// Where a declared secret is, for people.
+fn place(source: &SecretSource) -> String {
+    match source {
+        SecretSource::File(path) => format!("{path} on the node"),
+        SecretSource::Env(variable) => format!("the variable {variable} of the environment"),
+        SecretSource::Credential(name) => format!("the systemd credential {name}"),
+        SecretSource::Generate(_) => "the store".to_owned(),
+    }
+}
+
 fn variable(name: &str) -> String {
     let upper = |byte: char| if byte.is_ascii_alphanumeric() { byte.to_ascii_uppercase() } else { '_' };
     format!("PHOENIX_SECRET_{}", name.chars().map(upper).collect::<String>())
@@ -188,7 +233,7 @@ fn refused(name: &SecretName, reason: impl Into<String>) -> MachineError {
 }
 
 fn checked(name: &SecretName) -> Result<(), MachineError> {
-    match crate::model::SecretRef::new(name.0.clone()) {
+    match SecretRef::new(name.0.clone()) {
         Some(_) => Ok(()),
         None => Err(refused(name, "is no secret name: letters, digits, `_`, `-` and `.`, a letter or digit first")),
     }

@@ -96,15 +96,6 @@ impl Bench {
         {
             let mut world = bench.world();
             let World { node, guest, now, models, .. } = &mut *world;
-            // What the primitives below expect of any Debian.
-            for dir in ["default", "sysctl.d", "systemd/system", "apt/sources.list.d"] {
-                guest.place(&format!("/etc/{dir}/.keep"), 0o644, Vec::new()).unwrap();
-            }
-            let os = "ID=debian\nVERSION_ID=\"13\"\nVERSION_CODENAME=trixie\n";
-            guest.place("/etc/os-release", 0o644, os.as_bytes().to_vec()).unwrap();
-            let source = "deb http://deb.debian.org/debian trixie main\n";
-            guest.place("/etc/apt/sources.list", 0o644, source.as_bytes().to_vec()).unwrap();
-            guest.place("/usr/local/bin/.keep", 0o644, Vec::new()).unwrap();
             node.boot(&mut around(None, *now, models, Faults::default(), None));
             guest.boot(&mut around(Some(self::guest()), *now, models, Faults::default(), Some(node)));
             world.now += Duration::from_secs(60);
@@ -353,15 +344,15 @@ pub fn converges(start: &Bench, call: impl Fn(&Machine) -> Result<Change, Machin
     let changes = whole.changes();
     assert!(!changes.is_empty());
     silent(&whole, &call);
-    for cut in 0..changes.len() {
+    for (cut, before) in changes.iter().enumerate() {
         let bench = start.fork();
         bench.cut_off_after(cut);
         let lost = call(&bench.machine());
         assert!(matches!(lost, Err(MachineError::Host(HostError::Lost { .. }))), "cut off at {cut}: {lost:?}");
         bench.world().left = None;
-        call(&bench.machine()).unwrap_or_else(|error| panic!("after a cut before `{}`: {error}", changes[cut]));
+        call(&bench.machine()).unwrap_or_else(|error| panic!("after a cut before `{before}`: {error}"));
         silent(&bench, &call);
-        assert!(bench.same_guest(&whole), "another end after a cut before `{}`", changes[cut]);
+        assert!(bench.same_guest(&whole), "another end after a cut before `{before}`");
     }
     first
 }

@@ -304,7 +304,6 @@ fn the_provisioner_is_one_key_with_its_thumbprint() {
     assert!(jwk.get("d").is_none());
     let again = SecretStore::new(platform.bench.handle(), Arc::new(|_| None)).provisioner_key().unwrap();
     assert_eq!(again.public_jwk(), jwk);
-    assert_eq!(platform.key.provisioner()["key"], jwk);
     assert!(platform.bench.node_text("/var/lib/phoenix/secrets/provisioner").unwrap().contains("PRIVATE KEY"));
 }
 

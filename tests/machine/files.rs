@@ -246,6 +246,23 @@ fn lines_and_blocks() {
 }
 
 #[test]
+fn edits_follow_symlinks_and_leave_them() {
+    let bench = Bench::new();
+    // As Debian 13 has it: the old place leads to the new one, which may not exist yet.
+    bench.prepare(Op::Remove { path: "/etc/default/locale".to_owned(), recursive: false });
+    bench.prepare(Op::Link { path: "/etc/default/locale".to_owned(), target: "../locale.conf".to_owned() });
+    converges(&bench, |machine| machine.line("/etc/default/locale", &Sealed::plain("LANG=C.UTF-8"), &Line::default()));
+    bench.machine().line("/etc/default/locale", &Sealed::plain("LANG=C.UTF-8"), &Line::default()).unwrap();
+    assert_eq!(bench.text("/etc/locale.conf").unwrap(), "LANG=C.UTF-8\n");
+    assert_eq!(stat(&bench, "/etc/default/locale").target.as_deref(), Some("../locale.conf"));
+    bench.prepare(Op::Link { path: "/srv/a".to_owned(), target: "b".to_owned() });
+    bench.prepare(Op::Link { path: "/srv/b".to_owned(), target: "/srv/a".to_owned() });
+    let error = bench.machine().line("/srv/a", &Sealed::plain("x"), &Line::default()).unwrap_err();
+    assert!(error.to_string().contains("in circles"), "{error}");
+    assert!(bench.machine().line("/etc", &Sealed::plain("x"), &Line::default()).is_err());
+}
+
+#[test]
 fn json_whole_and_by_member() {
     let bench = Bench::new();
     let value = SealedJson::from(json!({"b": 1, "a": {"x": [1, 2]}}));

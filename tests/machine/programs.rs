@@ -145,8 +145,8 @@ fn what_a_rehearsal_cannot_know_is_told_apart() {
 #[test]
 fn a_shell_line_is_shown_as_written() {
     let bench = bench();
-    let execution = bench.machine().exec(&shell("echo a | tee /srv/x"), &Exec::default()).unwrap();
-    assert_eq!(execution.change.what, "exec echo a | tee /srv/x");
+    let execution = bench.machine().exec(&shell("touch /srv/x"), &Exec::default()).unwrap();
+    assert_eq!(execution.change.what, "exec touch /srv/x");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use phoenix::machine::{Generate, MachineError, Origin, SecretStore};
+use phoenix::model::SecretSource;
 use phoenix::secret::SecretName;
 
 use super::bench::Bench;
@@ -62,6 +63,35 @@ fn the_environment_comes_first_then_credentials_then_the_store() {
     assert_eq!(value(from(&["PHOENIX_SECRET_DB", "db"])).expose(), "from PHOENIX_SECRET_DB");
     assert_eq!(value(from(&["db"])).expose(), "from db");
     assert_eq!(value(from(&[])), kept);
+}
+
+#[test]
+fn the_configuration_says_where_a_secret_is() {
+    let bench = Bench::new();
+    bench.put_on_node("/root/token", b"from the file\n");
+    let outside: phoenix::machine::Outside = Arc::new(|origin| match origin {
+        Origin::Environment(variable) if variable == "TOKEN" => Some("from the variable".to_owned()),
+        Origin::Credential(name) if name == "web-token" => Some("from the credential".to_owned()),
+        _ => None,
+    });
+    let sources = [
+        ("file", SecretSource::File("/root/token".to_owned())),
+        ("gone", SecretSource::File("/root/none".to_owned())),
+        ("variable", SecretSource::Env("TOKEN".to_owned())),
+        ("credential", SecretSource::Credential("web-token".to_owned())),
+        ("made", SecretSource::Generate(24)),
+    ];
+    let sources = sources.into_iter().map(|(name, source)| (name.to_owned(), source)).collect();
+    let store = SecretStore::new(bench.handle(), outside).declared(sources);
+    let value = |of: &str| store.get(&name(of)).unwrap().expose().to_owned();
+    assert_eq!(value("file"), "from the file");
+    assert_eq!(value("variable"), "from the variable");
+    assert_eq!(value("credential"), "from the credential");
+    assert_eq!((value("made").len(), value("made")), (39, value("made")));
+    assert!(store.get(&name("gone")).unwrap_err().hint().unwrap().contains("/root/none on the node"));
+    // Never made where the configuration points elsewhere.
+    let error = store.get_or_generate(&name("gone"), &Generate::default()).unwrap_err();
+    assert!(error.to_string().contains("is not in /root/none on the node"), "{error}");
 }
 
 #[test]

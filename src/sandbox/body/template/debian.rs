@@ -309,6 +309,8 @@ fn settings(root: &mut Root, release: &Release) {
         "/etc/systemd/journald.conf.d",
         "/etc/tmpfiles.d",
         "/etc/update-motd.d",
+        "/usr/local/bin",
+        "/usr/local/sbin",
         "/usr/share/keyrings",
         "/usr/share/zoneinfo/Etc",
         "/var/cache/apt/archives",

@@ -70,8 +70,11 @@ impl Root {
         debug_assert!(placed.is_ok(), "something is in the way of {path}");
     }
 
+    /// A directory; one that is there already keeps what is in it.
     fn dir(&mut self, path: &str, mode: u32) {
-        self.put(path, Node::dir(Meta::root(mode)));
+        if !self.state.tree.get(path).is_some_and(|node| node.is_dir()) {
+            self.put(path, Node::dir(Meta::root(mode)));
+        }
     }
 
     fn file(&mut self, path: &str, text: &str) {
