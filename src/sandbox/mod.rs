@@ -1,4 +1,5 @@
 //! A host that emulates a Proxmox node.
 
 pub mod body;
+pub mod double;
 pub mod programs;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Output;
 use crate::model::{GuestId, GuestKind};
-use crate::op::{Op, OpResult};
+use crate::op::{Attributes, Content, Op, OpResult, OpValue};
 
 /// A program started inside a modelled machine.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,6 +62,32 @@ pub trait Inside {
 
     /// One plain read or write in it, as everybody else does it.
     fn perform(&mut self, op: &Op) -> OpResult;
+
+    /// The text of a file; none if there is none.
+    fn text(&mut self, path: &str) -> Option<String> {
+        match self.perform(&Op::Read { path: path.to_owned(), limit: u64::MAX }) {
+            Ok(OpValue::Bytes(Some(bytes))) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            _ => None,
+        }
+    }
+
+    /// Writes a file with this mode, with the directories above it.
+    ///
+    /// # Errors
+    /// The machine's words.
+    fn write(&mut self, path: &str, mode: u32, text: &str) -> Result<(), String> {
+        if let Some((above, _)) = path.rsplit_once('/').filter(|(above, _)| !above.is_empty()) {
+            let make = Op::MakeDir { path: above.to_owned(), attributes: Attributes::default() };
+            self.perform(&make).map_err(|error| error.message)?;
+        }
+        let write = Op::Write {
+            path: path.to_owned(),
+            content: Content::Bytes(text.as_bytes().into()),
+            attributes: Attributes { mode: Some(mode), ..Attributes::default() },
+            guard: None,
+        };
+        self.perform(&write).map(drop).map_err(|error| error.message)
+    }
 
     /// Asks a double of a service (`ca` ...) to do something to this machine; options and answer are JSON.
     ///

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::command::Output;
 use crate::op::{Exec, Op, OpError, OpErrorKind, OpResult, OpValue};
+use crate::sandbox::double;
 use crate::sandbox::programs::{Identity, Inside, ProgramCall};
 
 use super::around::{Around, Unmodelled};
@@ -31,8 +32,7 @@ impl Inside for Within<'_, '_> {
     }
 
     fn double(&mut self, service: &str, verb: &str, options: serde_json::Value) -> Result<serde_json::Value, String> {
-        let _ = (verb, options);
-        Err(format!("no double of a service is called `{service}`"))
+        double::act(service, self, verb, options)
     }
 }
 

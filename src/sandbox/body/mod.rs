@@ -177,7 +177,7 @@ impl Body {
             Op::AddGroup { name, gid, system } => state.add_group(name, *gid, *system),
             Op::AddToGroup { user, group } => state.add_to_group(user, group),
             Op::Exec(exec) => self.exec(exec, around, took),
-            Op::Listening => Ok(OpValue::Ports(state.listening(around))),
+            Op::Listening => Ok(OpValue::Ports(self.listening(around))),
             Op::Network => Ok(state.network(around)),
             Op::SystemState => Ok(OpValue::SystemState(state.system_state(around.identity.now).to_owned())),
             Op::Os => state.os(),

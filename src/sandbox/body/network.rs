@@ -1,12 +1,19 @@
 //! What the network looks like from inside a machine.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::op::{OpError, OpErrorKind, OpResult, OpValue};
 
+use crate::sandbox::double;
+use crate::sandbox::programs::{Inside, UnitModel};
+
+use super::Body;
 use super::around::Around;
 use super::boot::NETWORK;
+use super::exec::Within;
 use super::state::State;
+use super::unit_file::UnitFile;
 
 impl State {
     /// Addresses and default route: those of the guest's configuration, once the network is up.
@@ -16,21 +23,6 @@ impl State {
         }
         let addresses = around.addresses.iter().map(ToString::to_string).collect();
         OpValue::Network { addresses, default_route: around.default_route }
-    }
-
-    /// TCP ports that the active units listen on.
-    pub(super) fn listening(&self, around: &Around) -> BTreeSet<u16> {
-        let active = self.units.iter().filter(|(_, runtime)| runtime.active == "active");
-        active.flat_map(|(name, _)| self.ports_of(name, around)).collect()
-    }
-
-    /// TCP ports that a unit listens on while it is active.
-    pub(super) fn ports_of(&self, name: &str, around: &Around) -> Vec<u16> {
-        match around.programs.unit(name) {
-            Some(model) => model.listens,
-            None if matches!(name, "ssh.service" | "ssh.socket") => vec![22],
-            None => Vec::new(),
-        }
     }
 
     /// What `/etc/os-release` says. Every modelled machine is an amd64 one, as every Proxmox node is.
@@ -48,4 +40,69 @@ impl State {
             arch: "amd64".to_owned(),
         })
     }
+}
+
+impl Body {
+    /// TCP ports that the active units listen on.
+    pub(super) fn listening(&mut self, around: &mut Around) -> BTreeSet<u16> {
+        self.active_units().into_iter().flat_map(|(name, loaded)| self.ports_of(&name, &loaded, around)).collect()
+    }
+
+    /// Name of the double behind a port, and the command line of its unit.
+    pub(in crate::sandbox) fn service_on(&mut self, port: u16, around: &mut Around) -> Option<(String, Vec<String>)> {
+        let grafts = self.graft(around);
+        let found = self.active_units().into_iter().find_map(|(name, loaded)| {
+            let service = unit_model(&name, around).serves?;
+            self.ports_of(&name, &loaded, around).contains(&port).then(|| (service, command_line(&loaded)))
+        });
+        self.prune(grafts, around);
+        found
+    }
+
+    /// Certificates that this machine believes, in PEM.
+    pub(in crate::sandbox) fn system_roots(&self) -> String {
+        self.state.tree.text("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default()
+    }
+
+    /// Does something inside the machine, with the node's directories in place.
+    pub(in crate::sandbox) fn visit<T>(&mut self, around: &mut Around, work: impl FnOnce(&mut dyn Inside) -> T) -> T {
+        let grafts = self.graft(around);
+        let mut took = Duration::ZERO;
+        let done = work(&mut Within { body: self, around, took: &mut took });
+        self.prune(grafts, around);
+        done
+    }
+
+    /// Names of the active units, and what they were loaded with.
+    fn active_units(&self) -> Vec<(String, String)> {
+        let active = self.state.units.iter().filter(|(_, runtime)| runtime.active == "active");
+        active.map(|(name, runtime)| (name.clone(), runtime.loaded.clone())).collect()
+    }
+
+    fn ports_of(&mut self, name: &str, loaded: &str, around: &mut Around) -> Vec<u16> {
+        match unit_model(name, around) {
+            UnitModel { listens, serves: Some(service) } if listens.is_empty() => {
+                let mut took = Duration::ZERO;
+                let mut within = Within { body: self, around, took: &mut took };
+                double::ports(&service, command_line(loaded), &mut within)
+            }
+            UnitModel { listens, .. } => listens,
+        }
+    }
+}
+
+/// What a unit does: as its model says, else what is known of Debian's own.
+fn unit_model(name: &str, around: &Around) -> UnitModel {
+    let own = || match name {
+        "ssh.service" | "ssh.socket" => UnitModel { listens: vec![22], serves: None },
+        "nginx.service" => UnitModel { listens: Vec::new(), serves: Some("nginx".to_owned()) },
+        _ => UnitModel::default(),
+    };
+    around.programs.unit(name).unwrap_or_else(own)
+}
+
+/// Program and arguments of a unit.
+fn command_line(loaded: &str) -> Vec<String> {
+    let unit = UnitFile::parse([loaded]);
+    unit.last("Service", "ExecStart").and_then(shlex::split).unwrap_or_default()
 }

@@ -8,6 +8,7 @@ use crate::sandbox::body::Body;
 use crate::sandbox::body::data::{self, Data};
 use crate::sandbox::body::exec::Within;
 use crate::sandbox::body::tree::{Meta, Node};
+use crate::sandbox::double;
 use crate::sandbox::programs::{Identity, ProgramCall};
 
 use super::{failure, lines, words};
@@ -118,6 +119,26 @@ pub(super) fn sshd(call: &ProgramCall, within: &mut Within) -> Option<Output> {
     let keys = within.body.state.tree.names("/etc/ssh");
     let any = keys.iter().any(|name| name.starts_with("ssh_host_") && name.ends_with("_key"));
     Some(if any { Output::default() } else { failure(1, "sshd: no hostkeys available -- exiting.") })
+}
+
+/// `nginx [-t | -s reload] [-q] [-g DIRECTIVES]`: reads its configuration, and refuses a bad one.
+pub(super) fn nginx(call: &ProgramCall, within: &mut Within) -> Option<Output> {
+    let words = words(call);
+    if words.iter().any(|word| matches!(*word, "-T" | "-v" | "-V" | "-c" | "-p")) {
+        return None;
+    }
+    let path = "/etc/nginx/nginx.conf";
+    Some(match double::act("nginx", within, "test", serde_json::Value::Null) {
+        Ok(_) if words.contains(&"-t") && !words.contains(&"-q") => {
+            let said = format!(
+                "nginx: the configuration file {path} syntax is ok\n\
+                 nginx: configuration file {path} test is successful\n"
+            );
+            Output { stderr: said.into_bytes(), ..Output::default() }
+        }
+        Ok(_) => Output::default(),
+        Err(reason) => failure(1, format!("nginx: [emerg] {reason}\nnginx: configuration file {path} test failed")),
+    })
 }
 
 /// Kinds of host keys: file name part, and the type's name in the public half.

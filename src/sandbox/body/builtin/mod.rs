@@ -42,6 +42,7 @@ const BUILTINS: &[(&str, Builtin)] = &[
     ("ls", files::ls),
     ("mount", files::mount),
     ("mountpoint", files::mountpoint),
+    ("nginx", host::nginx),
     ("sh", shell::sh),
     ("sleep", shell::sleep),
     ("ss", network::ss),

@@ -48,7 +48,7 @@ pub(super) fn ss(call: &ProgramCall, within: &mut Within) -> Option<Output> {
     if !letters.chars().all(|letter| "ltnH".contains(letter)) || !letters.contains('l') {
         return None;
     }
-    let ports = within.body.state.listening(within.around);
+    let ports = within.body.listening(within.around);
     let head = (!letters.contains('H')).then(|| "State  Recv-Q Send-Q Local Address:Port Peer Address:Port".to_owned());
     let rows = ports.iter().map(|port| format!("LISTEN 0      4096         0.0.0.0:{port}      0.0.0.0:*"));
     Some(lines(head.into_iter().chain(rows)))

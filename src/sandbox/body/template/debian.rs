@@ -243,8 +243,8 @@ pub(super) fn state(release: &Release) -> State {
     }
     for name in builtin::names() {
         match name {
-            // Its package brings it.
-            "sshd" => {}
+            // Their packages bring them.
+            "nginx" | "sshd" => {}
             "locale-gen" | "sysctl" | "update-ca-certificates" | "update-locale" => {
                 root.program(&format!("/usr/sbin/{name}"));
             }
