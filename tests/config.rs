@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use phoenix::config::{Dir, Loaded, load, resolve_show};
-use phoenix::model::Catalogue;
+use phoenix::config::{Dir, Loaded, fields, load, resolve_show};
+use phoenix::finding::Severity;
+use phoenix::model::{Catalogue, Role};
 use phoenix::script::{Library, Roots};
 use phoenix::ui::findings;
+use proptest::prelude::*;
 
 fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -72,4 +74,183 @@ fn plaintext_passwords_are_nowhere() {
     for text in [&site, &told(&loaded), &format!("{:?}", loaded.findings)] {
         assert!(!text.contains("do-not-show-me") && !text.contains("$6$"));
     }
+}
+
+/// The rows of the tables in `docs/configuration.md`: section, field, type, whether the field is used.
+fn documented() -> Vec<(String, String, String, bool)> {
+    let text = std::fs::read_to_string(project("docs/configuration.md")).unwrap();
+    let mut section = String::new();
+    let mut rows = Vec::new();
+    for line in text.lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            section = title.to_owned();
+        }
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        if let ["", field, kind, _, usage, ""] = cells[..]
+            && let Some(field) = field.strip_prefix('`')
+        {
+            let field = field.trim_end_matches('`').to_owned();
+            rows.push((section.clone(), field, kind.to_owned(), !usage.starts_with("Not used")));
+        }
+    }
+    rows
+}
+
+/// The names under which the documentation may list a field, the most special one first.
+fn documented_names(field: &str) -> Vec<String> {
+    let rule = ["firewall.rules[].", "global_firewall_rules[].", "firewall_rules[]."]
+        .iter()
+        .find_map(|list| field.split_once(list).map(|(_, name)| format!("RULE.{name}")));
+    let field = field.replace("shared_volumes.firewall.", "firewall.").replace(".health_check.", ".health_checks[].");
+    let guest = ["lxc_configs.ID.", "vms[]."].iter().find_map(|entry| field.strip_prefix(entry));
+    let own = field.replace("lxc_configs.ID.", "ID.");
+    rule.into_iter().chain([own]).chain(guest.map(|name| format!("GUEST.{name}"))).collect()
+}
+
+#[test]
+fn every_field_is_documented_with_its_type_and_use() {
+    let rows = documented();
+    let mut listed = vec![false; rows.len()];
+    let mut wrong = Vec::new();
+    for dir in [Dir::Real(project("tests/data/config/legacy/etc")), Dir::Embedded] {
+        for (file, asked) in fields(&dir) {
+            for (field, info) in asked {
+                let names = documented_names(&field);
+                let shared = |section: &str| section == "Guests of both kinds" || section == "Firewall rules";
+                let row = rows
+                    .iter()
+                    .position(|(section, name, ..)| (section == file || shared(section)) && names.contains(name));
+                match row {
+                    Some(row) => {
+                        listed[row] = true;
+                        let (_, name, kind, used) = &rows[row];
+                        if kind != info.kind || *used != info.used {
+                            wrong.push(format!("{file}: `{name}` is {} (used: {})", info.kind, info.used));
+                        }
+                    }
+                    None => wrong.push(format!("{file}: `{field}` is not documented")),
+                }
+            }
+        }
+    }
+    let unknown = rows.iter().zip(listed).filter(|(_, listed)| !listed);
+    wrong.extend(unknown.map(|((section, name, ..), _)| format!("{section}: `{name}` is documented but not read")));
+    wrong.dedup();
+    assert!(wrong.is_empty(), "docs/configuration.md and the reader differ:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn an_unknown_script_is_an_error_only_for_requests_that_need_it() {
+    let loaded = legacy();
+    let site = loaded.site.as_ref().unwrap();
+    let severe = |names: &[&str]| -> Vec<String> {
+        let ids: Vec<_> = names.iter().map(|name| site.find(name).unwrap().id).collect();
+        let findings = loaded.findings_for(&ids);
+        assert_eq!(findings.len(), loaded.findings.len());
+        let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+        errors.map(ToString::to_string).collect()
+    };
+    assert_eq!(severe(&["Stem", "Seal", "Switch", "Door"]), [""; 0]);
+    // The place is where the requested guest names the script, not the first guest of all.
+    let vm = "tests/data/config/legacy/etc/phoenix_vm_configs.json";
+    assert_eq!(severe(&["Harbour"]), [format!("{vm}:53:66: there is no feature `docker`")]);
+    assert_eq!(severe(&["Oracle"]).len(), 3);
+}
+
+#[test]
+fn roles_are_derived_where_none_are_declared() {
+    let site = legacy().site.unwrap();
+    let with = |role| site.with_role(&role).map(|guest| guest.name.clone()).collect::<Vec<_>>();
+    assert_eq!(with(Role::Ca), ["Seal"]);
+    assert_eq!(with(Role::Router), ["Switch"]);
+    assert_eq!(with(Role::Gateway), ["Door"]);
+    assert_eq!(with(Role::Portainer), ["Cockpit"]);
+    assert_eq!(with(Role::Docker), ["Cockpit", "Harbour"]);
+}
+
+/// Files with everything in them, to be damaged.
+fn whole_files() -> Vec<(String, String)> {
+    let folder = project("tests/data/config/legacy/etc");
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    names
+        .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
+/// What a damaged place is replaced by: what people type, and what breaks readers.
+const DAMAGE: [&str; 18] = [
+    "",
+    "\"",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "null",
+    "true",
+    "-1",
+    "1e999",
+    "\"\\ud800\"",
+    "\u{0}",
+    "ä",
+    "// x\n",
+    "{\"secret\": 1}",
+    "[[[[[[[[",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_damage_makes_it_panic(file in 0..5usize, cuts in prop::collection::vec((0.0..1.0f64, 0..40usize, 0..DAMAGE.len()), 1..4)) {
+        let dir = tempfile::tempdir().unwrap();
+        for (at, (name, text)) in whole_files().into_iter().enumerate() {
+            let mut text = text;
+            if at == file {
+                for (place, length, damage) in &cuts {
+                    let near = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap();
+                    let start = near((text.len() as f64 * place) as usize);
+                    let range = start..near(start + length);
+                    text.replace_range(range, DAMAGE[*damage]);
+                }
+            }
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        let loaded = load(&Dir::Real(dir.path().to_owned()), &Catalogue::default());
+        // Drawing takes every place of every finding.
+        let _ = told(&loaded);
+    }
+}
+
+#[test]
+fn a_thousand_guests_are_read_at_once() {
+    let count = 1000;
+    let guests: Vec<String> = (0..count)
+        .map(|at| {
+            let id = 1000 + at;
+            let origin = if at == 0 {
+                r#""is_template": true, "template": "local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst""#.to_owned()
+            } else {
+                r#""clone_from_ctid": 1000"#.to_owned()
+            };
+            let dependency = if at > 1 { format!("{}", 1000 + at / 2) } else { String::new() };
+            format!(
+                r#""{id}": {{"name": "g{id}", {origin}, "dependencies": [{dependency}], "cores": 1, "memory_mb": 512,
+                "storage_pool": "local-zfs", "storage_size_gb": 4, "features": ["base_setup"], "mac_address": "BC:24:11:00:{:02X}:{:02X}",
+                "network_config": {{"bridge": "vmbr0", "ip": "10.9.{}.{}/16", "gw": "10.9.0.1"}}}}"#,
+                at / 256, at % 256, 1 + at / 200, 1 + at % 200
+            )
+        })
+        .collect();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("phoenix_hypervisor_config.json"), r#"{"domain_name": "lab.example.org"}"#).unwrap();
+    let text = format!("{{\"lxc_configs\": {{{}}}}}", guests.join(",\n"));
+    std::fs::write(dir.path().join("phoenix_lxc_configs.json"), text).unwrap();
+    let catalogue = catalogue();
+    let started = std::time::Instant::now();
+    let loaded = load(&Dir::Real(dir.path().to_owned()), &catalogue);
+    println!("{count} guests read in {:?}", started.elapsed());
+    assert_eq!(told(&loaded), "");
+    assert_eq!(loaded.site.unwrap().guests.len(), count);
 }

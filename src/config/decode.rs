@@ -244,7 +244,9 @@ impl<'a> Fields<'a> {
 
     /// A field that is known and has no effect; `docs/configuration.md` says why.
     pub fn unused(&self, name: &'static str, kind: &'static str) {
-        if self.member(name, kind).is_some() {
+        let member = self.member(name, kind);
+        self.file.asked_in_vain(|| self.path_of(name));
+        if member.is_some() {
             let span = self.value.member(name).map_or_else(|| self.place.clone(), |member| member.key_span.clone());
             self.file.note_unused(name, span);
         }

@@ -18,7 +18,19 @@ pub struct File {
     findings: RefCell<Vec<Finding>>,
     lenient: bool,
     unused: RefCell<Vec<(String, Range<usize>)>>,
-    asked: RefCell<Option<BTreeMap<String, &'static str>>>,
+    asked: RefCell<Option<Asked>>,
+}
+
+/// Fields that were asked for, by path.
+pub type Asked = BTreeMap<String, AskedField>;
+
+/// A field that decoding knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskedField {
+    /// Its type, for people: `whole number`.
+    pub kind: &'static str,
+    /// Whether it has an effect.
+    pub used: bool,
 }
 
 impl File {
@@ -57,19 +69,27 @@ impl File {
         self.lenient
     }
 
-    /// Records which fields are asked for, see [`super::fields`].
+    /// Records which fields are asked for, see [`super::fields()`].
     pub fn record_fields(&self) {
-        self.asked.replace(Some(BTreeMap::new()));
+        self.asked.replace(Some(Asked::new()));
     }
 
     /// The recorded fields with their types.
-    pub fn recorded_fields(&self) -> BTreeMap<String, &'static str> {
+    pub fn recorded_fields(&self) -> Asked {
         self.asked.borrow().clone().unwrap_or_default()
     }
 
     pub(super) fn asked(&self, path: impl FnOnce() -> String, kind: &'static str) {
         if let Some(asked) = self.asked.borrow_mut().as_mut() {
-            asked.insert(path(), kind);
+            // A getter that looks at the value first asks again for its parts: the first question tells the type.
+            asked.entry(path()).or_insert(AskedField { kind, used: true });
+        }
+    }
+
+    /// Marks a recorded field as one without effect.
+    pub(super) fn asked_in_vain(&self, path: impl FnOnce() -> String) {
+        if let Some(asked) = self.asked.borrow_mut().as_mut() {
+            asked.entry(path()).and_modify(|field| field.used = false);
         }
     }
 

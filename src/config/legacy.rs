@@ -53,6 +53,7 @@ pub fn misplaced_firewall<'a>(root: &Fields<'a>) -> Option<Fields<'a>> {
     }
     for member in shared.value.members().iter().filter(|member| member.key != "firewall") {
         shared.file.asked(|| "shared_volumes.KEY".to_owned(), "map");
+        shared.file.asked_in_vain(|| "shared_volumes.KEY".to_owned());
         shared.file.note_unused(&format!("shared_volumes.{}", member.key), member.key_span.clone());
     }
     firewall

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use super::check::{self, Conditional};
 use super::decode::Fields;
 use super::dir::Dir;
-use super::file::File;
+use super::file::{Asked, File};
 use super::guest::Draft;
 use super::{certificates, hypervisor, json, legacy, lxc, mounts, resolve, roles, stacks, vm};
 use crate::finding::{Finding, Severity, Source};
@@ -61,7 +61,7 @@ pub fn load(dir: &Dir, catalogue: &Catalogue) -> Loaded {
 
 /// The fields that decoding asks for, with their types, by file: what `docs/configuration.md` lists. A field inside a
 /// map is asked for only where the map is there, so `dir` should use every one.
-pub type FieldsByFile = BTreeMap<&'static str, BTreeMap<String, &'static str>>;
+pub type FieldsByFile = BTreeMap<&'static str, Asked>;
 
 /// Records the fields of a configuration, see [`FieldsByFile`].
 pub fn fields(dir: &Dir) -> FieldsByFile {

@@ -30,5 +30,6 @@ mod stacks;
 mod vm;
 
 pub use dir::Dir;
+pub use file::{Asked, AskedField};
 pub use load::{FieldsByFile, Loaded, fields, load};
 pub use show::resolve_show;
