@@ -59,9 +59,9 @@ pub fn parse(argv: &[String]) -> Result<Call, Refusal> {
     let refuse =
         |message: &str| Refusal { stderr: format!("400 {message}\n{}\n", usage(name, spec)), code: BAD_ARGUMENTS };
 
-    let words = Words::sort(arguments, |option| match spec.spelled(option) {
-        Some((name, schema)) => Some((name, schema.kind)),
-        None => lenient.then(|| (option.to_owned(), Kind::String)),
+    let words = Words::sort(arguments, |option| match spec.option(option) {
+        Some(schema) => Some(schema.kind),
+        None => lenient.then_some(Kind::String),
     });
     if !words.complaints.is_empty() {
         let mut refusal = refuse("unable to parse option");
@@ -224,7 +224,7 @@ struct Words {
 }
 
 impl Words {
-    fn sort(words: &[String], known: impl Fn(&str) -> Option<(String, Kind)>) -> Words {
+    fn sort(words: &[String], kind_of: impl Fn(&str) -> Option<Kind>) -> Words {
         let mut sorted = Words::default();
         let mut words = words.iter().peekable();
         while let Some(word) = words.next() {
@@ -242,15 +242,15 @@ impl Words {
                 None => (option, None),
             };
             let name = name.to_ascii_lowercase();
-            let Some((name, kind)) = known(&name) else {
-                let _ = writeln!(sorted.complaints, "Unknown option: {name}");
-                continue;
-            };
-            let value = match (kind, attached) {
-                (Kind::Boolean, Some(value)) => Some(value).filter(|value| !value.is_empty()),
-                (Kind::Boolean, None) => words.next_if(|word| !word.starts_with('-') || *word == "-").cloned(),
-                (_, Some(value)) if !value.is_empty() => Some(value),
-                (_, attached) => match attached.is_none().then(|| words.next()).flatten() {
+            let value = match (kind_of(&name), attached) {
+                (None, _) => {
+                    let _ = writeln!(sorted.complaints, "Unknown option: {name}");
+                    continue;
+                }
+                (Some(Kind::Boolean), Some(value)) => Some(value).filter(|value| !value.is_empty()),
+                (Some(Kind::Boolean), None) => words.next_if(|word| !word.starts_with('-') || *word == "-").cloned(),
+                (Some(_), Some(value)) if !value.is_empty() => Some(value),
+                (Some(_), attached) => match attached.is_none().then(|| words.next()).flatten() {
                     Some(value) => Some(value.clone()),
                     None => {
                         let _ = writeln!(sorted.complaints, "Option {name} requires an argument");

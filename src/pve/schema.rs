@@ -112,7 +112,7 @@ fn check_plain(schema: &Schema, path: &str, value: &str) -> Result<(), String> {
         return Err(format!("type check ('{}') failed - got '{value}'", schema.kind.word()));
     }
     if let Some(name) = &schema.format {
-        return format::check(name, value, path).map_err(|message| format!("invalid format - {message}"));
+        format::check(name, value, path).map_err(|message| format!("invalid format - {message}"))?;
     }
     if let Some(pattern) = &schema.pattern
         && !matches(pattern, value)

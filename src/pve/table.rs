@@ -140,15 +140,6 @@ impl CommandSpec {
         (canonical && (first..=last).contains(&number)).then_some(schema)
     }
 
-    /// The option that is meant by a word in any case (`forcestop` is `forceStop`): its name and schema.
-    pub fn spelled(&self, word: &str) -> Option<(String, &Schema)> {
-        if let Some(schema) = self.option(word) {
-            return Some((word.to_owned(), schema));
-        }
-        let (name, schema) = self.options.iter().find(|(name, _)| name.eq_ignore_ascii_case(word))?;
-        Some((name.clone(), schema))
-    }
-
     /// Options that are no positionals.
     pub fn named(&self) -> impl Iterator<Item = (&String, &Schema)> {
         self.options.iter().filter(|(name, _)| !self.positional.contains(name))

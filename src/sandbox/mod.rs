@@ -1,5 +1,46 @@
-//! A host that emulates a Proxmox node.
+//! A host that emulates a Proxmox node, true enough that what works here works there.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`host`] | [`Sandbox`]: the node as a [`crate::host::Host`] |
+//! | [`rehearsal`] | a sandbox seeded from a real node, which only looks at that node |
+//! | [`core`], [`session`] | what all handles share; one command at work |
+//! | [`clock`], [`pace`], [`random`] | the emulated time and its actors, durations, seeded numbers |
+//! | [`world`], [`file`], [`fresh`] | everything there is, where it is kept, how it begins |
+//! | [`config`], [`storage`] | configuration files and volumes as Proxmox keeps them |
+//! | [`fault`] | what goes wrong on purpose |
+//! | [`node_files`] | `/etc/pve`, `/proc/net/unix` and the like, rendered from the world |
+//! | [`guest`] | a guest's inside: how it is started, stopped and reached |
+//! | [`tools`] | `pct`, `pvesm`, `pveam`, `pvesh`, `qm` |
+//! | [`body`], [`programs`] | the modelled inside of a machine and what its programs do |
+//! | [`requests`], [`double`] | who answers HTTP requests, and the services that do |
+//!
+//! `docs/sandbox.md` describes the world file and says what is not modelled.
 
 pub mod body;
+mod clock;
+mod config;
+mod core;
 pub mod double;
+mod fault;
+mod file;
+mod fresh;
+mod guest;
+mod host;
+mod node_files;
+mod pace;
 pub mod programs;
+mod random;
+mod rehearsal;
+mod requests;
+mod session;
+mod storage;
+mod tools;
+mod world;
+
+pub use fault::{Fault, InvalidFault};
+pub use file::{WorldFileError, parse as parse_world};
+pub use host::{GuestStatus, Options, Sandbox, Status};
+pub use programs::Programs;
+pub use storage::{Storage, Volume};
+pub use world::{Bridge, Cluster, Guest, NodeFile, Running, Template, TemplateOs, World};

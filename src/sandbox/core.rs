@@ -1,0 +1,111 @@
+//! What all handles of one sandbox share.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::clock::{Clock, Moment};
+use super::fault::{Doom, Fate, When};
+use super::file::Store;
+use super::programs::Programs;
+use super::rehearsal::Rehearsal;
+use super::session::Flocks;
+use super::world::World;
+use crate::command::Effect;
+use crate::host::HostError;
+use crate::model::GuestId;
+
+/// The emulated node behind all handles.
+pub(super) struct Core {
+    pub(super) clock: Clock,
+    state: Mutex<State>,
+    flocks: Mutex<Flocks>,
+    pub(super) run_lock: Arc<Mutex<Option<String>>>,
+    pub(super) programs: Arc<dyn Programs>,
+    /// Present when this is a rehearsal.
+    pub(super) rehearsal: Option<Rehearsal>,
+    gone: AtomicBool,
+}
+
+/// The world and where it is kept.
+pub(super) struct State {
+    pub(super) world: World,
+    store: Store,
+    doom: Doom,
+}
+
+impl State {
+    /// Keeps what changed; answers whether anything did.
+    pub(super) fn commit(&mut self, now: Moment) -> Result<bool, HostError> {
+        let Some(record) = self.world.take_record(now) else { return Ok(false) };
+        if let Store::File(file) = &mut self.store {
+            file.append(&record, &self.world)
+                .map_err(|error| HostError::Io { what: "keeping the world".to_owned(), reason: error.to_string() })?;
+        }
+        Ok(true)
+    }
+}
+
+impl Core {
+    pub(super) fn new(
+        clock: Clock,
+        world: World,
+        store: Store,
+        doom: Doom,
+        programs: Arc<dyn Programs>,
+        rehearsal: Option<Rehearsal>,
+    ) -> Core {
+        Core {
+            clock,
+            state: Mutex::new(State { world, store, doom }),
+            flocks: Mutex::default(),
+            run_lock: Arc::default(),
+            programs,
+            rehearsal,
+            gone: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn flocks(&self) -> MutexGuard<'_, Flocks> {
+        self.flocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fails once the node is gone.
+    pub(super) fn alive(&self) -> Result<(), HostError> {
+        if self.gone.load(Ordering::Relaxed) { Err(lost()) } else { Ok(()) }
+    }
+
+    /// Counts a value with this effect, inside a guest or not, and says what is to become of it. A value that ends
+    /// before it began is ended here.
+    pub(super) fn fate(&self, effect: Effect, inside: Option<GuestId>) -> Result<Fate, HostError> {
+        self.alive()?;
+        if effect == Effect::Read {
+            return Ok(Fate::Fine);
+        }
+        match self.state().doom.next(inside) {
+            Fate::Ends { when: When::Before, abort } => Err(self.end(abort)),
+            fate => Ok(fate),
+        }
+    }
+
+    /// Ends the process, or only the node for everybody who still asks.
+    pub(super) fn end(&self, abort: bool) -> HostError {
+        if abort {
+            std::process::abort();
+        }
+        self.gone.store(true, Ordering::Relaxed);
+        lost()
+    }
+
+    /// How many changing values there were.
+    pub(super) fn changes(&self) -> u64 {
+        self.state().doom.count()
+    }
+}
+
+fn lost() -> HostError {
+    HostError::Lost { place: "node".to_owned(), reason: "the connection was cut (injected fault)".to_owned() }
+}

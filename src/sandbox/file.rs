@@ -1,0 +1,229 @@
+//! The world file: one JSON object with everything, followed by one line of JSON per change.
+//!
+//! A change is appended with a single write before its answer is returned, so that it survives the death of the
+//! process. A line that was cut off is as if it had never been written. When the changes outgrow the object they
+//! are folded into it: a new file is written beside the old one and renamed over it, at the next change, never while
+//! only looking. The file is locked (`flock`) as long as it is open.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+
+use super::body::{BadLayers, Body, Layers, Misfit, Saved};
+use super::world::{NODE, Record, World};
+
+/// Changes beyond this many bytes (and beyond the object's own size) are folded into the object.
+const FOLD_ABOVE: u64 = 1 << 20;
+
+/// Why a world file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum WorldFileError {
+    /// The operating system said no.
+    #[error("world file {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process has it open.
+    #[error("world file {path} is in use by another process")]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is no world.
+    #[error("world file {path}, line {line}: {reason}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Line of the file.
+        line: usize,
+        /// What is wrong there.
+        reason: String,
+    },
+}
+
+/// The object at the head of the file.
+#[derive(Serialize, Deserialize)]
+struct Snapshot<W> {
+    #[serde(flatten)]
+    world: W,
+    /// What machines were forked from.
+    #[serde(default)]
+    layers: Layers,
+    /// Machines by name: the node, guests, guests at their snapshots.
+    #[serde(default)]
+    machines: BTreeMap<String, Saved>,
+}
+
+/// Where a world is kept.
+#[derive(Debug)]
+pub(super) enum Store {
+    /// Nowhere: it ends with the process.
+    Memory,
+    /// In this file.
+    File(WorldFile),
+}
+
+/// An open world file.
+#[derive(Debug)]
+pub(super) struct WorldFile {
+    path: PathBuf,
+    /// Absent until the first change makes the file.
+    file: Option<File>,
+    /// Bytes of the object and of the changes behind it.
+    folded: u64,
+    appended: u64,
+    /// Its end is no place for another line.
+    ragged: bool,
+}
+
+impl WorldFile {
+    /// Opens the file and reads its world; a file that is not there has none, and is made by the first change.
+    pub(super) fn open(path: &Path) -> Result<(WorldFile, Option<World>), WorldFileError> {
+        let io = |source| WorldFileError::Io { path: path.to_owned(), source };
+        let mut opened = WorldFile { path: path.to_owned(), file: None, folded: 0, appended: 0, ragged: false };
+        let Some(mut file) = open_locked(path)? else { return Ok((opened, None)) };
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(io)?;
+        let (world, folded, appended) = read(path, &text)?;
+        // Looking alone leaves the file as it is, even one whose last line was cut off.
+        opened.ragged = folded + appended < text.len() as u64 || text.last() != Some(&b'\n');
+        opened.file = Some(file);
+        (opened.folded, opened.appended) = (folded, appended);
+        Ok((opened, Some(world)))
+    }
+
+    /// Deletes the file; answers whether there was one.
+    pub(super) fn delete(path: &Path) -> Result<bool, WorldFileError> {
+        // Held to the end of the function: nobody else may have it open.
+        let Some(_file) = open_locked(path)? else { return Ok(false) };
+        std::fs::remove_file(path).map_err(|source| WorldFileError::Io { path: path.to_owned(), source })?;
+        Ok(true)
+    }
+
+    /// Keeps a change. `world` is as it is after the change.
+    pub(super) fn append(&mut self, record: &Record, world: &World) -> Result<(), WorldFileError> {
+        if self.file.is_none() || self.ragged || self.appended > FOLD_ABOVE.max(self.folded) {
+            return self.fold(world);
+        }
+        let mut line = serde_json::to_vec(record).map_err(|error| self.io(error.into()))?;
+        line.push(b'\n');
+        if let Some(file) = &mut self.file {
+            file.write_all(&line).map_err(|source| WorldFileError::Io { path: self.path.clone(), source })?;
+        }
+        self.appended += line.len() as u64;
+        Ok(())
+    }
+
+    /// Writes the whole world in place of what is there.
+    pub(super) fn fold(&mut self, world: &World) -> Result<(), WorldFileError> {
+        let path = self.path.clone();
+        let io = |source| WorldFileError::Io { path: path.clone(), source };
+        if let Some(directory) = self.path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+            std::fs::create_dir_all(directory).map_err(io)?;
+        }
+        let text = render(world).map_err(|error| io(error.into()))?;
+        let mut beside = self.path.clone().into_os_string();
+        beside.push(".new");
+        let mut options = OpenOptions::new();
+        let mut file =
+            options.create(true).truncate(true).read(true).append(false).write(true).open(&beside).map_err(io)?;
+        lock(&file, &self.path)?;
+        file.write_all(&text).map_err(io)?;
+        std::fs::rename(&beside, &self.path).map_err(io)?;
+        self.file = Some(file);
+        (self.folded, self.appended, self.ragged) = (text.len() as u64, 0, false);
+        Ok(())
+    }
+
+    fn io(&self, source: io::Error) -> WorldFileError {
+        WorldFileError::Io { path: self.path.clone(), source }
+    }
+}
+
+/// Opens and locks the file that is at `path` now, not one that was renamed over meanwhile.
+fn open_locked(path: &Path) -> Result<Option<File>, WorldFileError> {
+    let io = |source| WorldFileError::Io { path: path.to_owned(), source };
+    loop {
+        let file = match OpenOptions::new().read(true).append(true).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io(error)),
+        };
+        lock(&file, path)?;
+        let same =
+            std::fs::metadata(path).is_ok_and(|there| file.metadata().is_ok_and(|ours| ours.ino() == there.ino()));
+        if same {
+            return Ok(Some(file));
+        }
+    }
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), WorldFileError> {
+    rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|_| WorldFileError::InUse { path: path.to_owned() })
+}
+
+/// The world in a file's text, and how many bytes its object and its complete changes take.
+fn read(path: &Path, text: &[u8]) -> Result<(World, u64, u64), WorldFileError> {
+    let damaged = |at: usize, reason: String| WorldFileError::Damaged {
+        path: path.to_owned(),
+        line: text[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1,
+        reason,
+    };
+    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<Snapshot<World>>();
+    let mut snapshot = match values.next() {
+        Some(Ok(snapshot)) => snapshot,
+        Some(Err(error)) => return Err(damaged(values.byte_offset(), error.to_string())),
+        None => return Err(damaged(0, "the file is empty".to_owned())),
+    };
+    let folded =
+        values.byte_offset() + text[values.byte_offset()..].iter().take_while(|b| b.is_ascii_whitespace()).count();
+    unfold(&mut snapshot).map_err(|error| damaged(0, error.to_string()))?;
+    let mut world = snapshot.world;
+    let mut at = folded;
+    while let Some(end) = text[at..].iter().position(|byte| *byte == b'\n') {
+        let record: Record =
+            serde_json::from_slice(&text[at..at + end]).map_err(|error| damaged(at, error.to_string()))?;
+        world.apply(record).map_err(|error: Misfit| damaged(at, error.to_string()))?;
+        at += end + 1;
+    }
+    Ok((world, folded as u64, (at - folded) as u64))
+}
+
+fn unfold(snapshot: &mut Snapshot<World>) -> Result<(), BadLayers> {
+    for (name, saved) in &snapshot.machines {
+        let body = snapshot.layers.load(saved)?;
+        snapshot.world.place_body(name, body);
+    }
+    if snapshot.world.body(NODE).is_none() {
+        let body = snapshot.world.fresh_node();
+        snapshot.world.place_body(NODE, body);
+    }
+    Ok(())
+}
+
+/// The world as one line of JSON.
+fn render(world: &World) -> serde_json::Result<Vec<u8>> {
+    let mut layers = Layers::default();
+    let save = |(name, body): (&String, &Body)| (name.clone(), layers.save(body));
+    let machines = world.bodies().iter().map(save).collect();
+    let mut text = serde_json::to_vec(&Snapshot { world, layers, machines })?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// A world out of the text of a world file.
+///
+/// # Errors
+/// When it is none.
+pub fn parse(text: &str) -> Result<World, WorldFileError> {
+    read(Path::new("(text)"), text.as_bytes()).map(|(world, _, _)| world)
+}

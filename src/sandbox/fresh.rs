@@ -1,0 +1,149 @@
+//! How a world begins: with what a configuration names, or with what a real node has.
+
+use super::storage::{Storage, split};
+use super::world::{Bridge, Cluster, Template, TemplateOs, World};
+use crate::model::{Cidr, Guest, Origin, Site};
+
+/// Bytes of an archive of which nothing but the name is known.
+const ARCHIVE_SIZE: u64 = 128 << 20;
+
+impl World {
+    /// A node that has what the configuration names: storages, bridges, templates, paths, devices. No guests.
+    pub fn fresh(site: &Site) -> World {
+        let mut world = World::empty(site.node.name.as_deref().unwrap_or("pve"));
+        world.about = Some("An emulated Proxmox VE node, made from a configuration.".to_owned());
+        world.timezone = site.node.timezone.clone().unwrap_or_else(|| "Etc/UTC".to_owned());
+        world.resolv_conf = site.node.gateway.map(|gateway| format!("nameserver {gateway}\n")).unwrap_or_default();
+        let others = site.guests.values().filter_map(|guest| guest.node.clone());
+        let mut members: Vec<String> = others.chain([world.node.clone()]).collect();
+        members.sort();
+        members.dedup();
+        world.cluster = Cluster { members, ..Cluster::default() };
+        world.add_storages(site);
+        world.add_bridges(site);
+        for guest in site.guests.values() {
+            if let Origin::Template(archive) = &guest.origin {
+                world.add_template(archive);
+            }
+            world.add_paths(guest);
+        }
+        world
+    }
+
+    fn add_storages(&mut self, site: &Site) {
+        for storage in &site.node.storages {
+            self.storages.push(Storage {
+                id: storage.id.clone(),
+                kind: storage.kind.clone(),
+                path: storage.location.clone(),
+                content: storage.content.clone(),
+                disable: false,
+                can: serde_json::Value::Null,
+            });
+        }
+        if self.storage("local").is_none() {
+            self.storages.push(Storage {
+                id: "local".to_owned(),
+                kind: "dir".to_owned(),
+                path: "/var/lib/vz".to_owned(),
+                content: ["backup", "import", "iso", "snippets", "vztmpl"].map(str::to_owned).into(),
+                disable: false,
+                can: serde_json::Value::Null,
+            });
+        }
+        for guest in site.guests.values() {
+            self.need_storage(&guest.root.storage, &["rootdir", "images"]);
+            for volume in &guest.volumes {
+                self.need_storage(&volume.storage, &["rootdir", "images"]);
+            }
+            if let Origin::Template(archive) = &guest.origin
+                && let Some((storage, _)) = split(archive)
+            {
+                self.need_storage(storage, &["vztmpl"]);
+            }
+        }
+    }
+
+    /// A storage that is only known by name: a directory where the name says so, else a ZFS pool.
+    fn need_storage(&mut self, id: &str, content: &[&str]) {
+        if id.is_empty() || self.storage(id).is_some() {
+            return;
+        }
+        let words = ["local", "dir", "nfs", "iso", "backup"];
+        let directory = words.contains(&id) || id.split(['-', '_']).any(|word| words[1..].contains(&word));
+        let files = content.contains(&"vztmpl") || directory;
+        self.storages.push(Storage {
+            id: id.to_owned(),
+            kind: if files { "dir" } else { "zfspool" }.to_owned(),
+            path: if files { format!("/mnt/pve/{id}") } else { id.replace('-', "/") },
+            content: content.iter().map(|content| (*content).to_owned()).collect(),
+            disable: false,
+            can: serde_json::Value::Null,
+        });
+    }
+
+    fn add_bridges(&mut self, site: &Site) {
+        let named = site.guests.values().flat_map(|guest| guest.nics.iter().map(|nic| &nic.bridge));
+        for name in site.node.bridges.iter().chain(named) {
+            if !name.is_empty() && !self.bridges.iter().any(|bridge| bridge.name == *name) {
+                let first = self.bridges.is_empty();
+                let address = site.node.address.filter(|_| first).as_ref().map(Cidr::to_string);
+                self.bridges.push(Bridge { name: name.clone(), address, mtu: 1500 });
+            }
+        }
+    }
+
+    /// A template of which nothing but the name is known, unless it is there already.
+    pub(super) fn add_template(&mut self, archive: &str) {
+        if self.templates.iter().any(|template| template.volid == archive) {
+            return;
+        }
+        let file = archive.rsplit('/').next().unwrap_or(archive);
+        let mut words = file.split(['-', '_']);
+        let (kind, version) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let systemd = match (kind, version) {
+            ("debian", "12") => 252,
+            ("ubuntu", "22.04") => 249,
+            ("ubuntu", "24.04") => 255,
+            _ => 257,
+        };
+        let format = match file.rsplit('.').next() {
+            Some("gz" | "tgz") => "tgz",
+            Some("xz" | "txz") => "txz",
+            _ => "tzst",
+        };
+        self.templates_mut().push(Template {
+            volid: archive.to_owned(),
+            size: ARCHIVE_SIZE,
+            format: format.to_owned(),
+            os: TemplateOs { kind: kind.to_owned(), version: version.to_owned(), arch: "amd64".to_owned() },
+            inside: serde_json::json!({"init": "systemd", "systemd": systemd, "sshd": true, "shell": "bash"}),
+        });
+    }
+
+    /// Directories and devices of the node that a guest is to see.
+    fn add_paths(&mut self, guest: &Guest) {
+        for mount in &guest.mounts {
+            if mount.file {
+                self.files.entry(mount.host_path.clone()).or_insert(super::world::NodeFile::Text(String::new()));
+            } else {
+                self.directories.push(mount.host_path.clone());
+            }
+        }
+        let gpus = guest.lxc.gpus.iter().map(|gpu| format!("/dev/nvidia{gpu}"));
+        let shared =
+            ["nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset"].map(|name| format!("/dev/{name}"));
+        let shared = shared.into_iter().filter(|_| !guest.lxc.gpus.is_empty());
+        let entries = guest.lxc.raw.iter().filter(|(key, _)| key == "lxc.mount.entry");
+        let named = entries.filter_map(|(_, entry)| entry.split_whitespace().next().map(str::to_owned));
+        for path in gpus.chain(shared).chain(named) {
+            if !path.starts_with("/dev/") {
+                self.directories.push(path);
+            } else if !self.devices.contains(&path) {
+                self.devices.push(path);
+            }
+        }
+        self.directories.sort();
+        self.directories.dedup();
+    }
+}

@@ -1,0 +1,348 @@
+//! The emulated node as a host.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::clock::{ActorId, Clock};
+use super::core::{Core, State};
+use super::fault::{Doom, Fate, Fault, When};
+use super::file::{Store, WorldFile, WorldFileError};
+use super::programs::{NoPrograms, Programs};
+use super::rehearsal::Rehearsal;
+use super::session::Session;
+use super::world::{NODE, World};
+use super::{guest, node_files, pace, random, requests, tools};
+use crate::command::{Command, Effect, Output};
+use crate::host::{Host, HostError, HostHandle, RunLock};
+use crate::model::{GuestId, GuestKind};
+use crate::op::{Op, OpError, OpErrorKind, OpResult, Place};
+use crate::request::{Request, Response};
+
+/// An emulated node, as one actor sees it.
+pub struct Sandbox {
+    core: Arc<Core>,
+    actor: ActorId,
+}
+
+/// What a sandbox is opened with beside its world.
+#[derive(Clone)]
+pub struct Options {
+    /// Answers for programs, packages and units that modelled machines do not know themselves.
+    pub programs: Arc<dyn Programs>,
+    /// What goes wrong, beside what the world file says.
+    pub faults: Vec<Fault>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { programs: Arc::new(NoPrograms), faults: Vec::new() }
+    }
+}
+
+/// Between two uses of a world its clock goes on so far, so that moments of different runs differ.
+const MEANWHILE: u64 = 60_000_000;
+
+impl Sandbox {
+    /// The node that the file keeps. A file that is not there is made by the first change, out of `fresh`.
+    ///
+    /// # Errors
+    /// When the file is no world, or another process has it open.
+    pub fn open(path: &Path, fresh: impl FnOnce() -> World, options: Options) -> Result<Sandbox, WorldFileError> {
+        let (file, kept) = WorldFile::open(path)?;
+        let world = kept.unwrap_or_else(fresh);
+        Ok(Sandbox::start(world, Store::File(file), options, None))
+    }
+
+    /// A node that ends with the process.
+    pub fn in_memory(world: World, options: Options) -> Sandbox {
+        Sandbox::start(world, Store::Memory, options, None)
+    }
+
+    /// A rehearsal on this world, which nobody keeps. What machines of the `real` node hold is read there, as long as
+    /// no predicted change touched it; nothing that may change anything is ever sent to it.
+    pub fn rehearse(world: World, real: Option<HostHandle>, options: Options) -> Sandbox {
+        Sandbox::start(world, Store::Memory, options, Some(Rehearsal::new(real)))
+    }
+
+    fn start(mut world: World, store: Store, options: Options, rehearsal: Option<Rehearsal>) -> Sandbox {
+        if world.body(NODE).is_none() {
+            let node = world.fresh_node();
+            world.place_body(NODE, node);
+        }
+        let faults = world.faults.iter().copied().chain(options.faults).collect();
+        let doom = Doom::new(faults, world.seed);
+        let (clock, actor) = Clock::new(world.now + MEANWHILE, random::mix(&[world.seed, world.now]));
+        let core = Core::new(clock, world, store, doom, options.programs, rehearsal);
+        Sandbox { core: Arc::new(core), actor }
+    }
+
+    /// Deletes a world file; answers whether there was one.
+    ///
+    /// # Errors
+    /// When another process has it open, or it cannot be deleted.
+    pub fn reset(path: &Path) -> Result<bool, WorldFileError> {
+        WorldFile::delete(path)
+    }
+
+    /// Runs one command of the node as if it had been typed there.
+    ///
+    /// # Errors
+    /// When the world cannot be kept.
+    pub fn exec(&self, argv: &[String], stdin: &str) -> Result<Output, HostError> {
+        tools::run(Session::new(&self.core, self.actor, stdin.to_owned(), None), argv)
+    }
+
+    /// The world as it is now.
+    pub fn world(&self) -> World {
+        self.core.state().world.clone()
+    }
+
+    /// How many changing values this sandbox was given.
+    pub fn changes(&self) -> u64 {
+        self.core.changes()
+    }
+
+    /// What there is, in short.
+    pub fn status(&self) -> Status {
+        let state = self.core.state();
+        let world = &state.world;
+        let guests = world.guests().map(|guest| {
+            let config = &guest.config.current;
+            let name = config.get(if guest.kind == GuestKind::Lxc { "hostname" } else { "name" });
+            GuestStatus {
+                id: guest.id,
+                kind: guest.kind,
+                name: name.unwrap_or_default().to_owned(),
+                running: guest.running.is_some(),
+                template: config.is_on("template"),
+                lock: config.get("lock").map(str::to_owned),
+                snapshots: guest.config.snapshots.keys().cloned().collect(),
+            }
+        });
+        Status {
+            node: world.node.clone(),
+            now: guest::timestamp(self.core.clock.shown()),
+            guests: guests.collect(),
+            storages: world.storages.iter().map(|storage| storage.id.clone()).collect(),
+            volumes: world.volumes().len(),
+        }
+    }
+}
+
+/// What there is on an emulated node, in short.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Status {
+    /// Name of the node.
+    pub node: String,
+    /// Its clock.
+    pub now: jiff::Timestamp,
+    /// Its guests by id.
+    pub guests: Vec<GuestStatus>,
+    /// Ids of its storages.
+    pub storages: Vec<String>,
+    /// Number of volumes.
+    pub volumes: usize,
+}
+
+/// A guest, in short.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct GuestStatus {
+    /// Id.
+    pub id: GuestId,
+    /// Kind.
+    pub kind: GuestKind,
+    /// Host name of a container, name of a virtual machine.
+    pub name: String,
+    /// Whether it runs.
+    pub running: bool,
+    /// Whether it is a template.
+    pub template: bool,
+    /// Lock that an operation holds or left behind.
+    pub lock: Option<String>,
+    /// Names of its snapshots.
+    pub snapshots: Vec<String>,
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.core.clock.leave(self.actor);
+    }
+}
+
+impl Host for Sandbox {
+    fn run(&self, command: &Command) -> Result<Output, HostError> {
+        let fate = self.core.fate(command.effect, None)?;
+        let ends = match fate {
+            Fate::Fails => {
+                self.core.clock.sleep(self.actor, pace::startup(&command.program));
+                return Ok(Output::failure(255, "injected fault\n"));
+            }
+            Fate::Ends { when: When::Midway, abort } => Some(abort),
+            _ => None,
+        };
+        let stdin = command.stdin.as_ref().map(|stdin| stdin.expose().to_owned()).unwrap_or_default();
+        let argv: Vec<String> = std::iter::once(&command.program).chain(&command.args).cloned().collect();
+        let began = self.core.clock.now(self.actor);
+        let output = tools::run(Session::new(&self.core, self.actor, stdin, ends), &argv)?;
+        if Duration::from_micros(self.core.clock.shown() - began) > command.timeout {
+            return Err(HostError::Timeout { what: command.to_string(), after: command.timeout });
+        }
+        self.after(fate)?;
+        Ok(output)
+    }
+
+    fn perform(&self, place: Place, ops: &[Op]) -> Result<Vec<OpResult>, HostError> {
+        let changes = ops.iter().filter(|op| op.effect() == Effect::Change).count();
+        let effect = if changes == 0 { Effect::Read } else { Effect::Change };
+        let guest = match place {
+            Place::Node => None,
+            Place::Guest(id, _) => Some(id),
+        };
+        let fate = self.core.fate(effect, guest)?;
+        self.core.clock.sleep(self.actor, if guest.is_some() { pace::CHANNEL } else { pace::NODE });
+        self.core.alive()?;
+
+        let mut batch = Batch { core: &self.core, place, fate, cut: ops.len(), took: Duration::ZERO };
+        if matches!(fate, Fate::Ends { when: When::Midway, .. } | Fate::Lost) {
+            let lot = random::mix(&[ops.len() as u64, self.core.changes()]);
+            batch.cut = usize::try_from(lot % (ops.len() as u64 + 1)).unwrap_or_default();
+        }
+        let results = batch.perform(ops);
+        if !batch.took.is_zero() {
+            self.core.clock.sleep(self.actor, batch.took);
+        }
+        self.after(fate)?;
+        results
+    }
+
+    fn request(&self, request: &Request) -> Result<Response, HostError> {
+        let fate = self.core.fate(request.effect, None)?;
+        self.core.clock.sleep(self.actor, pace::REQUEST);
+        self.core.alive()?;
+        if let Fate::Fails | Fate::Ends { when: When::Midway, .. } = fate {
+            self.after(fate)?;
+            return Err(HostError::Unreachable { what: request.url.clone(), reason: "injected fault".to_owned() });
+        }
+        let mut state = self.core.state();
+        let now = self.core.clock.shown();
+        let response = requests::answer(&mut state.world, &self.core, request, now);
+        state.commit(now)?;
+        drop(state);
+        self.after(fate)?;
+        response
+    }
+
+    fn sleep(&self, duration: Duration) -> Result<(), HostError> {
+        self.core.clock.sleep(self.actor, duration);
+        self.core.alive()
+    }
+
+    fn now(&self) -> jiff::Timestamp {
+        guest::timestamp(self.core.clock.now(self.actor))
+    }
+
+    fn actor(&self, name: &str) -> HostHandle {
+        Arc::new(Sandbox { core: Arc::clone(&self.core), actor: self.core.clock.join(name) })
+    }
+
+    fn park(&self) {
+        self.core.clock.park(self.actor);
+    }
+
+    fn wake(&self) {
+        self.core.clock.wake(self.actor);
+    }
+
+    fn close_channel(&self, _place: Place) {}
+
+    fn lock(&self, owner: &str) -> Result<RunLock, HostError> {
+        let mut held = self.core.run_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(owner) = &*held {
+            return Err(HostError::Locked { owner: owner.clone() });
+        }
+        *held = Some(owner.to_owned());
+        Ok(Box::new(HeldLock(Arc::clone(&self.core.run_lock))))
+    }
+}
+
+impl Sandbox {
+    /// The end of a value that ends after it was done.
+    fn after(&self, fate: Fate) -> Result<(), HostError> {
+        match fate {
+            Fate::Ends { abort, .. } => Err(self.core.end(abort)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The run lock, given back when dropped.
+struct HeldLock(Arc<Mutex<Option<String>>>);
+
+impl Drop for HeldLock {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// A batch of Ops at work.
+struct Batch<'a> {
+    core: &'a Core,
+    place: Place,
+    fate: Fate,
+    /// So many of its Ops are done before the end that is due.
+    cut: usize,
+    took: Duration,
+}
+
+impl Batch<'_> {
+    fn perform(&mut self, ops: &[Op]) -> Result<Vec<OpResult>, HostError> {
+        let core = self.core;
+        let mut state = core.state();
+        let now = core.clock.shown();
+        self.reach(&state)?;
+        let mut results: Vec<OpResult> = Vec::with_capacity(ops.len());
+        let mut failed = false;
+        for op in &ops[..self.cut] {
+            let change = op.effect() == Effect::Change;
+            let result = if failed {
+                Err(OpError::new(OpErrorKind::NotRun, "an earlier change failed"))
+            } else if change && self.fate == Fate::Fails {
+                Err(OpError::new(OpErrorKind::Failed, "injected fault"))
+            } else {
+                self.reach(&state)?;
+                let answer = match self.place {
+                    Place::Node => node_files::perform(&mut state.world, core, now, op),
+                    Place::Guest(id, _) => guest::perform(&mut state.world, core, id, now, op),
+                };
+                self.took += answer.took;
+                answer.result
+            };
+            failed |= change && result.is_err();
+            results.push(result);
+        }
+        if let (Fate::Lost, Place::Guest(id, _)) = (self.fate, self.place) {
+            guest::stop(&mut state.world, id);
+        }
+        state.commit(now)?;
+        if self.fate == Fate::Lost {
+            return Err(HostError::Lost {
+                place: self.place.to_string(),
+                reason: "it stopped (injected fault)".to_owned(),
+            });
+        }
+        Ok(results)
+    }
+
+    /// A guest is reached only while it runs.
+    fn reach(&self, state: &State) -> Result<(), HostError> {
+        let Place::Guest(id, kind) = self.place else { return Ok(()) };
+        let guest = state.world.guest(id).filter(|guest| guest.kind == kind);
+        let reason = match guest {
+            None => format!("there is no {} {id}", kind.noun()),
+            Some(guest) if guest.running.is_none() => "it is not running".to_owned(),
+            Some(_) => return Ok(()),
+        };
+        Err(HostError::Unreachable { what: self.place.to_string(), reason })
+    }
+}

@@ -1,0 +1,304 @@
+//! Files of the node that are rendered from the world: `/etc/pve`, `/proc/net/unix`, pid files, interfaces.
+//!
+//! An Op on one of them is done on a copy of the node's own file system into which the rendered files were put, so
+//! that it behaves like any other file. What was written to a guest's configuration is then taken back into the world.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::body::{Answer, BodyChange};
+use super::clock::Moment;
+use super::config::Config;
+use super::core::Core;
+use super::guest::node_inside;
+use super::storage::split;
+use super::world::{Guest, World};
+use crate::command::Effect;
+use crate::model::{GuestId, GuestKind};
+use crate::op::{Op, OpError, OpErrorKind, OpResult, OpValue};
+use crate::pve::inventory::config_path;
+
+/// Directories and files below which something is rendered.
+const RENDERED: [&str; 8] = [
+    "/etc/pve",
+    "/proc",
+    "/sys/class/net",
+    "/var/run/qemu-server",
+    "/run/qemu-server",
+    "/usr/share/perl5/PVE/pvecfg.pm",
+    "/var/lib/lxc",
+    "/etc/resolv.conf",
+];
+
+/// Below these nothing but the node's own files lies, though they are within a rendered directory.
+const OWN: [&str; 2] = ["/etc/pve/firewall", "/etc/pve/priv"];
+
+/// Does an Op on the node's own file system.
+pub(super) fn perform(world: &mut World, core: &Core, now: Moment, op: &Op) -> Answer {
+    let absent = || Answer {
+        result: Err(OpError::new(OpErrorKind::Failed, "the node has no modelled inside")),
+        took: Duration::ZERO,
+    };
+    let own = |world: &mut World| {
+        node_inside(world, core, now, |body, around| body.perform(op, around)).unwrap_or_else(absent)
+    };
+    let Some(path) = path_of(op).filter(|path| is_rendered(world, path)) else { return own(world) };
+    let path = real_path(world, path);
+    let changes = op.effect() == Effect::Change;
+    if changes && guest_of(world, &path).is_none() {
+        return own(world);
+    }
+    let files = rendered(world, &path);
+    let op = &at(op, &path);
+    let answer = node_inside(world, core, now, |body, around| {
+        let mut copy = body.clone();
+        for (path, bytes) in files {
+            // Directories of these names are the node's own; nothing else could be in the way.
+            let _ = copy.place(&path, 0o640, bytes);
+        }
+        let answer = copy.perform(op, around);
+        let written = match copy.perform(&Op::Read { path: path.clone(), limit: u64::MAX }, around).result {
+            Ok(OpValue::Bytes(bytes)) => bytes,
+            _ => None,
+        };
+        (answer, written)
+    });
+    let Some((answer, written)) = answer else { return absent() };
+    if !changes || answer.result.is_err() {
+        return answer;
+    }
+    let result = take_back(world, &path, written.as_deref()).and(answer.result);
+    Answer { result, took: answer.took }
+}
+
+/// The one path that an Op is about.
+fn path_of(op: &Op) -> Option<&str> {
+    match op {
+        Op::Stat { path }
+        | Op::Read { path, .. }
+        | Op::Digest { path }
+        | Op::List { path }
+        | Op::ReadAll { path, .. }
+        | Op::Write { path, .. }
+        | Op::Append { path, .. }
+        | Op::Remove { path, .. }
+        | Op::MakeDir { path, .. }
+        | Op::SetAttributes { path, .. } => Some(path),
+        _ => None,
+    }
+}
+
+/// The same Op at another path.
+fn at(op: &Op, to: &str) -> Op {
+    let mut op = op.clone();
+    match &mut op {
+        Op::Stat { path }
+        | Op::Read { path, .. }
+        | Op::Digest { path }
+        | Op::List { path }
+        | Op::ReadAll { path, .. }
+        | Op::Write { path, .. }
+        | Op::Append { path, .. }
+        | Op::Remove { path, .. }
+        | Op::MakeDir { path, .. }
+        | Op::SetAttributes { path, .. } => to.clone_into(path),
+        _ => {}
+    }
+    op
+}
+
+fn is_below(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn is_rendered(world: &World, path: &str) -> bool {
+    let fixed = RENDERED.iter().any(|rendered| is_below(path, rendered));
+    let archive = || world.templates.iter().any(|template| is_below(&template_path(world, &template.volid), path));
+    (fixed && !OWN.iter().any(|own| is_below(path, own))) || archive()
+}
+
+fn template_path(world: &World, volid: &str) -> String {
+    match (split(volid), world.storage_of(volid)) {
+        (Some((_, name)), Some(storage)) => storage.path_of(name),
+        _ => volid.to_owned(),
+    }
+}
+
+/// `/etc/pve/lxc` is a link to the node's own directory, as is `/etc/pve/local`.
+fn real_path(world: &World, path: &str) -> String {
+    for folder in ["lxc", "qemu-server"] {
+        if let Some(rest) =
+            path.strip_prefix(&format!("/etc/pve/{folder}")).filter(|r| r.is_empty() || r.starts_with('/'))
+        {
+            return format!("/etc/pve/nodes/{}/{folder}{rest}", world.node);
+        }
+    }
+    match path.strip_prefix("/etc/pve/local").filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+        Some(rest) => format!("/etc/pve/nodes/{}{rest}", world.node),
+        None => path.to_owned(),
+    }
+}
+
+/// Rendered files at a path and below it.
+fn rendered(world: &World, path: &str) -> Vec<(String, Arc<[u8]>)> {
+    let mut files: Vec<(String, Arc<[u8]>)> = Vec::new();
+    let mut file = |name: &str, text: &dyn Fn() -> String| {
+        if is_below(name, path) {
+            files.push((name.to_owned(), text().into_bytes().into()));
+        }
+    };
+    file("/etc/pve/.vmlist", &|| vm_list(world));
+    file("/etc/pve/.members", &|| members(world));
+    file("/etc/pve/storage.cfg", &|| storage_cfg(world));
+    file("/etc/resolv.conf", &|| world.resolv_conf.clone());
+    file("/proc/net/unix", &|| unix_sockets(world));
+    file("/usr/share/perl5/PVE/pvecfg.pm", &|| version(world));
+    for guest in world.guests() {
+        let node = guest.node.as_deref().unwrap_or(&world.node);
+        file(&config_path(node, guest.kind, guest.id), &|| guest.config.render(guest.kind));
+        if let (GuestKind::Vm, Some(running)) = (guest.kind, &guest.running) {
+            for directory in ["/var/run/qemu-server", "/run/qemu-server"] {
+                file(&format!("{directory}/{}.pid", guest.id), &|| format!("{}\n", running.pid));
+            }
+            let line = format!("/usr/bin/kvm\0-id\0{}\0", guest.id);
+            file(&format!("/proc/{}/cmdline", running.pid), &|| line.clone());
+        }
+    }
+    for template in &world.templates {
+        // The archive itself is nowhere; its size is told by `pvesm list`.
+        file(&template_path(world, &template.volid), &String::new);
+    }
+    for bridge in &world.bridges {
+        file(&format!("/sys/class/net/{}/bridge/bridge_id", bridge.name), &String::new);
+        file(&format!("/sys/class/net/{}/mtu", bridge.name), &|| format!("{}\n", bridge.mtu));
+    }
+    files
+}
+
+/// Takes what was written to a rendered file back into the world.
+fn take_back(world: &mut World, path: &str, bytes: Option<&[u8]>) -> OpResult {
+    let refused = || OpError::new(OpErrorKind::PermissionDenied, format!("{path}: Permission denied"));
+    let (kind, id) = guest_of(world, path).ok_or_else(refused)?;
+    match bytes {
+        None => world.remove_guest(id),
+        Some(bytes) => {
+            let config = Config::parse(&String::from_utf8_lossy(bytes));
+            match world.guest_mut(id) {
+                Some(guest) if guest.kind == kind => guest.config = config,
+                Some(_) => return Err(OpError::new(OpErrorKind::Exists, format!("{path}: File exists"))),
+                None => world.put_guest(Guest { id, kind, node: None, config, running: None, version: 1 }),
+            }
+        }
+    }
+    Ok(OpValue::Done)
+}
+
+/// The guest of this node whose configuration file this is.
+fn guest_of(world: &World, path: &str) -> Option<(GuestKind, GuestId)> {
+    let rest = path.strip_prefix(&format!("/etc/pve/nodes/{}/", world.node))?;
+    let (folder, file) = rest.split_once('/')?;
+    let kind = match folder {
+        "lxc" => GuestKind::Lxc,
+        "qemu-server" => GuestKind::Vm,
+        _ => return None,
+    };
+    Some((kind, file.strip_suffix(".conf")?.parse().ok()?))
+}
+
+fn vm_list(world: &World) -> String {
+    let mut version = 1;
+    let ids: serde_json::Map<String, serde_json::Value> = world
+        .guests()
+        .map(|guest| {
+            version += guest.version;
+            let kind = match guest.kind {
+                GuestKind::Lxc => "lxc",
+                GuestKind::Vm => "qemu",
+            };
+            let node = guest.node.as_deref().unwrap_or(&world.node);
+            (guest.id.to_string(), serde_json::json!({"node": node, "type": kind, "version": guest.version}))
+        })
+        .collect();
+    format!("{:#}\n", serde_json::json!({"version": version, "ids": ids}))
+}
+
+fn members(world: &World) -> String {
+    let mut members = serde_json::json!({"nodename": world.node, "version": 0});
+    if world.cluster.members.len() > 1 {
+        let nodes = world.cluster.members.iter().zip(1..);
+        let list: serde_json::Map<String, serde_json::Value> =
+            nodes.map(|(node, id)| (node.clone(), serde_json::json!({"id": id, "online": 1}))).collect();
+        members["version"] = 1.into();
+        members["cluster"] = serde_json::json!({"nodes": list.len(), "quorate": u8::from(world.cluster.quorate)});
+        members["nodelist"] = list.into();
+    }
+    format!("{members:#}\n")
+}
+
+fn storage_cfg(world: &World) -> String {
+    let mut text = String::new();
+    for storage in &world.storages {
+        let place = match storage.kind.as_str() {
+            "zfspool" => "pool",
+            "lvm" | "lvmthin" => "vgname",
+            "rbd" => "pool",
+            _ => "path",
+        };
+        // Writing into a String cannot fail.
+        let _ = write!(
+            text,
+            "{}: {}\n\t{place} {}\n\tcontent {}\n",
+            storage.kind,
+            storage.id,
+            storage.path,
+            storage.content.join(",")
+        );
+        if storage.disable {
+            text.push_str("\tdisable\n");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// A running container is known by its command socket.
+fn unix_sockets(world: &World) -> String {
+    let mut text = "Num       RefCount Protocol Flags    Type St Inode Path\n".to_owned();
+    let running = world.guests().filter(|guest| guest.kind == GuestKind::Lxc && guest.running.is_some());
+    for guest in running {
+        let inode = 40_000 + guest.id.get();
+        // Writing into a String cannot fail.
+        let _ = writeln!(
+            text,
+            "0000000000000000: 00000002 00000000 00010000 0001 01 {inode} @/var/lib/lxc/{}/command",
+            guest.id
+        );
+    }
+    text
+}
+
+fn version(world: &World) -> String {
+    let version = world.version.get("pve-manager").map(String::as_str).unwrap_or_default();
+    format!("package PVE::pvecfg;\n\nuse strict;\n\nsub version {{\n    return '{version}';\n}}\n\n1;\n")
+}
+
+impl World {
+    /// The node's own file system as it is before anything happened.
+    pub(super) fn fresh_node(&self) -> super::body::Body {
+        let mut body = super::body::Body::of_template(super::body::Template::Debian13);
+        for (path, file) in &self.files {
+            // A world that names a file below another file has none of them.
+            let _ = body.place(path, 0o644, file.bytes());
+        }
+        for path in &self.directories {
+            let _ = body.apply(BodyChange::Dir { path: path.clone(), mode: 0o755, uid: 0, gid: 0 });
+        }
+        for device in &self.devices {
+            let change =
+                BodyChange::Other { path: device.clone(), mode: 0o666, uid: 0, gid: 0, device: Some((195, 0)) };
+            let _ = body.apply(change);
+        }
+        body
+    }
+}

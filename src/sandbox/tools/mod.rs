@@ -1,0 +1,144 @@
+//! The node's command line tools, as the emulator answers for them.
+//!
+//! Each command line is understood (or refused) by [`crate::pve::argv`], the one reader of the option table. What a
+//! command then does is a function named after it. Every other program runs inside the node's own modelled machine.
+
+mod pct;
+mod pveam;
+mod pvesh;
+mod pvesm;
+mod qm;
+
+use std::time::Duration;
+
+use crate::command::{CHANGE_TIMEOUT, Effect, Output};
+use crate::host::HostError;
+use crate::model::GuestId;
+use crate::op::{Exec, Op, OpErrorKind, OpValue};
+use crate::pve::argv::{self, Call};
+use crate::sandbox::guest::node_inside;
+use crate::sandbox::pace;
+use crate::sandbox::session::{Done, Session, Stop, fail};
+use crate::secret::Sealed;
+
+/// Runs one command line to its end.
+pub(super) fn run(mut session: Session, argv: &[String]) -> Result<Output, HostError> {
+    let result = dispatch(&mut session, argv);
+    session.finish(result)
+}
+
+fn dispatch(s: &mut Session, argv: &[String]) -> Done<i32> {
+    let Some(program) = argv.first().map(|path| path.rsplit('/').next().unwrap_or(path)) else {
+        return Err(fail("no program given"));
+    };
+    let tool: fn(&mut Session, &Call) -> Done<i32> = match program {
+        "pct" => pct::run,
+        "qm" => qm::run,
+        "pvesm" => pvesm::run,
+        "pveam" => pveam::run,
+        "pvesh" => pvesh::run,
+        "lxc-attach" => return lxc_attach(s, argv),
+        _ => return run_on_node(s, argv),
+    };
+    s.wait(pace::startup(program))?;
+    let mut words = vec![program.to_owned()];
+    words.extend_from_slice(&argv[1..]);
+    if words.get(1).is_some_and(|word| word == "help") {
+        s.print(format!("USAGE: {program} {}", words[2..].join(" ")));
+        return Ok(0);
+    }
+    match argv::parse(&words) {
+        Ok(call) => tool(s, &call),
+        Err(refusal) => {
+            s.write_err(refusal.stderr.as_bytes());
+            Ok(refusal.code)
+        }
+    }
+}
+
+/// A command of a tool that the emulator does not have. Refused by name, never passed over.
+fn not_modelled(call: &Call) -> Stop {
+    fail(format!("sandbox: `{}` is not modelled", call.command))
+}
+
+/// A program of the node that is none of Proxmox's tools.
+fn run_on_node(s: &mut Session, argv: &[String]) -> Done<i32> {
+    s.wait(pace::startup("other"))?;
+    let op = exec(s, argv, &[]);
+    let (core, now) = (s.core(), s.now());
+    let answer = node_inside(s.world_mut(), core, now, |body, around| body.perform(&op, around));
+    let Some(answer) = answer else { return Err(fail("the node has no modelled inside")) };
+    s.wait(answer.took)?;
+    match answer.result {
+        Ok(OpValue::Output(output)) if output.assumed => Err(HostError::NotFound { program: argv[0].clone() }.into()),
+        Ok(OpValue::Output(output)) => {
+            s.write(&output.stdout);
+            s.write_err(&output.stderr);
+            Ok(output.code)
+        }
+        Err(error) if error.kind == OpErrorKind::NotFound => {
+            Err(HostError::NotFound { program: argv[0].clone() }.into())
+        }
+        Err(error) => Err(fail(error.message)),
+        Ok(_) => Ok(0),
+    }
+}
+
+/// A program with this session's standard input.
+fn exec(s: &Session, argv: &[String], env: &[(&str, &str)]) -> Op {
+    Op::Exec(Exec {
+        argv: argv.to_vec(),
+        env: env.iter().map(|(name, value)| ((*name).to_owned(), Sealed::plain(*value))).collect(),
+        cwd: None,
+        stdin: Some(Sealed::plain(s.stdin.clone())),
+        user: None,
+        timeout: CHANGE_TIMEOUT,
+        effect: Effect::Change,
+    })
+}
+
+/// `lxc-attach -n ID [options] -- PROGRAM ...`.
+fn lxc_attach(s: &mut Session, argv: &[String]) -> Done<i32> {
+    s.wait(pace::startup("lxc-attach"))?;
+    let name = argv.iter().position(|word| word == "-n" || word == "--name").and_then(|at| argv.get(at + 1));
+    let id: Option<GuestId> = name.and_then(|name| name.parse().ok());
+    let words = argv.iter().position(|word| word == "--").map(|at| argv[at + 1..].to_vec()).unwrap_or_default();
+    match id {
+        Some(id) => pct::attach(s, id, &words),
+        None => Err(fail("lxc-attach: missing container name, use --name option")),
+    }
+}
+
+/// How a command's exit status follows the task that it starts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    /// 255 when the task failed.
+    Follows,
+    /// 0 whatever became of the task.
+    Lost,
+}
+
+/// Runs a task: its standard error comes merged into standard output; when it fails, the reason alone is printed on
+/// standard error, on one line.
+fn task<'a>(s: &mut Session<'a>, exit: Exit, work: impl FnOnce(&mut Session<'a>) -> Done) -> Done<i32> {
+    match s.merged(work) {
+        Ok(()) => Ok(0),
+        Err(Stop::Failed { message, .. }) => {
+            s.warn(message.trim_end().replace('\n', " "));
+            Ok(if exit == Exit::Follows { 255 } else { 0 })
+        }
+        Err(stop) => Err(stop),
+    }
+}
+
+/// Guest id at this place among the positionals. The reader of the command line has seen to it that it is one.
+fn id_at(call: &Call, at: usize) -> Done<GuestId> {
+    let word = call.positionals.get(at).map(String::as_str).unwrap_or_default();
+    word.parse().map_err(|_| fail(format!("unable to parse guest ID '{word}'")))
+}
+
+/// Time that passes for everybody else too.
+fn work_for(s: &mut Session, duration: Duration) -> Done {
+    s.commit()?;
+    s.wait(duration)
+}

@@ -1,0 +1,282 @@
+//! `pct create`.
+
+use super::*;
+use crate::op::{Op, OpValue};
+use crate::sandbox::config::{Config, number};
+use crate::sandbox::guest::{self, is_host_path, is_on_node, mount};
+use crate::sandbox::storage::{Storage, allocation, is_allocation, size_text, split};
+use crate::sandbox::world::{Guest, Template, World, body_of};
+use crate::sandbox::{guest as inside_of, pace};
+
+/// Size of a root file system that nobody asked for, in GiB.
+const DEFAULT_SIZE: &str = "4";
+/// Storage of a root file system when none is named.
+const DEFAULT_STORAGE: &str = "local";
+/// systemd after this version wants nesting.
+const NEEDS_NESTING_AFTER: u64 = 241;
+
+pub(super) fn create(s: &mut Session, call: &Call) -> Done<i32> {
+    let id = id_at(call, 0)?;
+    let archive = call.positionals.get(1).cloned().unwrap_or_default();
+    check_keys(s, call)?;
+    no_pool(call)?;
+    free_id(s.world(), id)?;
+    let volumes = volumes(s.world(), call)?;
+
+    flock(s, id)?;
+    let mut config = Config::default();
+    config.current.set("lock", "create");
+    let guest = Guest { id, kind: GuestKind::Lxc, node: None, config, running: None, version: 1 };
+    s.world_mut().put_guest(guest);
+    s.commit()?;
+    unflock(s, id);
+
+    let before: Vec<String> = s.world().volumes().keys().cloned().collect();
+    let mut warnings = 0;
+    let code = task(s, Exit::Follows, |s| match make(s, call, id, &archive, &volumes) {
+        Ok(count) => {
+            warnings = count;
+            Ok(())
+        }
+        Err(Stop::Failed { code, message }) => {
+            forget(s.world_mut(), id, &before);
+            Err(fail_with(code, format!("unable to create CT {id} - {message}")))
+        }
+        Err(stop) => Err(stop),
+    })?;
+    if warnings > 0 {
+        s.warn(format!("Task finished with {warnings} warning(s)!"));
+    }
+    Ok(code)
+}
+
+/// A mount point that is to be made: key, value as given.
+type Wanted = Vec<(String, String)>;
+
+/// `ssh-public-keys` is read before anything else.
+fn check_keys(s: &mut Session, call: &Call) -> Done {
+    let Some(path) = call.option("ssh-public-keys") else { return Ok(()) };
+    let (core, now) = (s.core(), s.now());
+    let read = Op::Read { path: path.to_owned(), limit: 1 << 20 };
+    let found = guest::node_inside(s.world_mut(), core, now, |body, around| body.perform(&read, around).result);
+    let Some(Ok(OpValue::Bytes(Some(bytes)))) = found else {
+        return Err(fail_with(2, format!("can't open '{path}' - No such file or directory")));
+    };
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let is_key = |line: &str| line.starts_with("ssh-") || line.starts_with("ecdsa-") || line.starts_with("sk-");
+    if text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).all(is_key) {
+        Ok(())
+    } else {
+        Err(fail("SSH public key validation error"))
+    }
+}
+
+/// Mount points as asked for; storages that do not exist or take no containers are refused before anything is made.
+fn volumes(world: &World, call: &Call) -> Done<Wanted> {
+    let default = call.option("storage").unwrap_or(DEFAULT_STORAGE).to_owned();
+    let mut wanted: Wanted = call
+        .options
+        .iter()
+        .filter(|(key, _)| number(key, "mp").is_some())
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    wanted.sort_by_key(|(key, _)| number(key, "mp"));
+    match call.option("rootfs") {
+        Some(value) => wanted.insert(0, ("rootfs".to_owned(), value.to_owned())),
+        None if !wanted.is_empty() => {
+            return Err(fail("mount points configured, but 'rootfs' not set - aborting"));
+        }
+        None => wanted.insert(0, ("rootfs".to_owned(), format!("{default}:{DEFAULT_SIZE}"))),
+    }
+    for (key, value) in &mut wanted {
+        let mut point = mount(key, value);
+        let volume = point.get("volume").unwrap_or_default().to_owned();
+        if is_host_path(&volume) {
+            continue;
+        }
+        let volume = if is_allocation(&volume) { format!("{default}:{volume}") } else { volume };
+        let Some((storage, _)) = split(&volume) else {
+            return Err(fail(format!("unable to parse volume ID '{volume}'")));
+        };
+        let storage = world.usable_storage(storage).map_err(fail)?;
+        if !storage.takes("rootdir") {
+            let message = format!("storage '{}' does not support container directories", storage.id);
+            return Err(bad_parameter(call, "storage", &message));
+        }
+        point.set("volume", volume);
+        *value = keys::print(if key == "rootfs" { "rootfs" } else { "mp0" }, &point);
+    }
+    let template = call.positionals.get(1).map(String::as_str).unwrap_or_default();
+    if let Some((storage, _)) = split(template) {
+        world.usable_storage(storage).map_err(fail)?;
+    }
+    Ok(wanted)
+}
+
+/// The task: allocates, unpacks, sets up. Answers the number of warnings.
+fn make(s: &mut Session, call: &Call, id: GuestId, archive: &str, volumes: &Wanted) -> Done<u32> {
+    let mut points = Vec::new();
+    for (key, value) in volumes {
+        let value = realise(s.world_mut(), id, key, value)?;
+        points.push((key.clone(), value));
+    }
+    work_for(s, pace::ALLOCATE)?;
+    let (core, now) = (s.core(), s.now());
+    for (key, value) in &points {
+        let point = mount(key, value);
+        let path = point.get("volume").unwrap_or_default();
+        if is_host_path(path) && !is_on_node(s.world_mut(), core, path, now) {
+            s.print("mounting container failed");
+            return Err(fail(format!("directory '{path}' does not exist")));
+        }
+    }
+    let template = find_template(s, archive)?;
+    s.print(format!("extracting archive '{}'", archive_path(s.world(), archive)));
+    work_for(s, pace::UNPACK)?;
+    s.world_mut().unpack_body(&body_of(id), &template.volid);
+    s.print(format!("Detected container architecture: {}", template.os.arch));
+
+    configure(s, call, id, &template, &points)?;
+    let warnings = set_up(s, call, id, &template)?;
+    s.commit()?;
+    if call.is_on("start") {
+        power::start_now(s, id)?;
+    }
+    Ok(warnings)
+}
+
+/// A mount point with its volume made, where the value asks for a new one.
+pub(super) fn realise(world: &mut World, id: GuestId, key: &str, value: &str) -> Done<String> {
+    let mut point = mount(key, value);
+    let volume = point.get("volume").unwrap_or_default().to_owned();
+    let Some((storage, name)) = split(&volume) else { return Ok(keys::stored(world, key, value)) };
+    let storage = world.usable_storage(storage).map_err(fail)?.clone();
+    let volume = if is_allocation(name) {
+        let size = allocation(name).unwrap_or_default();
+        let volume = world.allocate(&storage, id, size);
+        point.set("size", size_text(size));
+        volume
+    } else if let Some(known) = world.volumes().get(&volume) {
+        point.set("size", size_text(known.size));
+        volume
+    } else if is_volume_name(&storage, name) {
+        volume
+    } else {
+        return Err(fail(format!("unable to parse {} volume name '{name}'", plugin(&storage))));
+    };
+    point.set("volume", volume);
+    Ok(keys::print(if key == "rootfs" { "rootfs" } else { "mp0" }, &point))
+}
+
+/// Whether a storage of this type could have a volume of this name.
+fn is_volume_name(storage: &Storage, name: &str) -> bool {
+    if storage.is_path_based() { name.contains('/') } else { name.contains("-disk-") }
+}
+
+/// What a storage's plugin calls itself in its messages.
+fn plugin(storage: &Storage) -> &'static str {
+    match storage.kind.as_str() {
+        "zfspool" => "zfs",
+        "lvm" | "lvmthin" => "lvm",
+        "rbd" => "rbd",
+        _ => "directory",
+    }
+}
+
+fn find_template(s: &mut Session, archive: &str) -> Done<Template> {
+    let world = s.world();
+    let known = |template: &&Template| template.volid == archive || archive_path(world, &template.volid) == archive;
+    if let Some(template) = world.templates.iter().find(known) {
+        return Ok(template.clone());
+    }
+    let message = if split(archive).is_some() {
+        format!("volume '{archive}' does not exist")
+    } else {
+        format!("can't find file '{archive}'")
+    };
+    s.print(&message);
+    Err(fail(message))
+}
+
+/// Where an archive lies on the node.
+fn archive_path(world: &World, archive: &str) -> String {
+    match (split(archive), world.storage_of(archive)) {
+        (Some((_, name)), Some(storage)) => storage.path_of(name),
+        _ => archive.to_owned(),
+    }
+}
+
+/// Writes the configuration, still locked.
+fn configure(s: &mut Session, call: &Call, id: GuestId, template: &Template, points: &[(String, String)]) -> Done {
+    let mut values: Vec<(String, String)> = vec![
+        ("arch".to_owned(), template.os.arch.clone()),
+        ("hostname".to_owned(), format!("CT{id}")),
+        ("memory".to_owned(), "512".to_owned()),
+        ("ostype".to_owned(), template.os.kind.clone()),
+        ("swap".to_owned(), "512".to_owned()),
+        ("unprivileged".to_owned(), "1".to_owned()),
+    ];
+    let given =
+        call.options.iter().filter(|(key, _)| keys::is_key(key) && !points.iter().any(|(point, _)| point == key));
+    for (key, value) in given {
+        let value = keys::stored(s.world_mut(), key, value);
+        values.push((key.clone(), value));
+    }
+    values.extend(points.iter().cloned());
+    let guest = here_mut(s.world_mut(), id)?;
+    for (key, value) in values {
+        match key.as_str() {
+            "description" => guest.config.current.description = set::description(&value),
+            _ => guest.config.current.set(&key, value),
+        }
+    }
+    if guest.config.current.get("unprivileged") == Some("0") {
+        guest.config.current.remove("unprivileged");
+    }
+    Ok(())
+}
+
+/// What is done inside the new container, and the end of its lock. Answers the number of warnings.
+fn set_up(s: &mut Session, call: &Call, id: GuestId, template: &Template) -> Done<u32> {
+    let inside = &template.inside;
+    if call.option("timezone").is_some() && inside["systemd"].is_null() {
+        let zone = s.world().timezone.clone();
+        s.print(format!("container does not have /usr/share/zoneinfo/{zone}, timezone can not be modified"));
+    }
+    if inside["sshd"] == true {
+        for kind in ["rsa", "ecdsa", "ed25519"] {
+            s.print(format!("Creating SSH host key 'ssh_host_{kind}_key' - this may take some time ..."));
+            let key = format!("{:016x}{:016x}", s.world_mut().random(), s.world_mut().random());
+            s.print(format!("done: SHA256:{key} root@{}", call.option("hostname").unwrap_or("localhost")));
+            write_host_key(s, id, kind, &key);
+        }
+    }
+    let mut warnings = 0;
+    let systemd = inside["systemd"].as_u64().unwrap_or_default();
+    let nesting = call.option("features").is_some_and(|features| features.split(',').any(|f| f == "nesting=1"));
+    if systemd > NEEDS_NESTING_AFTER && !nesting {
+        s.print(format!("WARN: Systemd {systemd} detected. You may need to enable nesting."));
+        warnings += 1;
+    }
+    here_mut(s.world_mut(), id)?.config.current.remove("lock");
+    Ok(warnings)
+}
+
+fn write_host_key(s: &mut Session, id: GuestId, kind: &str, key: &str) {
+    let path = format!("/etc/ssh/ssh_host_{kind}_key");
+    let (core, now) = (s.core(), s.now());
+    inside_of::inside(s.world_mut(), core, id, now, |body, _| {
+        // Nothing but a template with a file in the directory's place could refuse these.
+        let _ = body.place(&path, 0o600, format!("PRIVATE KEY {key}\n").into_bytes());
+        let _ = body.place(&format!("{path}.pub"), 0o644, format!("ssh-{kind} {key}\n").into_bytes());
+    });
+}
+
+/// A container that could not be made leaves nothing behind.
+pub(super) fn forget(world: &mut World, id: GuestId, before: &[String]) {
+    let new: Vec<String> = world.volumes().keys().filter(|volid| !before.contains(volid)).cloned().collect();
+    for volid in new {
+        world.remove_volume(&volid);
+    }
+    world.remove_guest(id);
+}

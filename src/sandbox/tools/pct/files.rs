@@ -1,0 +1,113 @@
+//! `pct push` and `pct pull`. What goes wrong within their tasks leaves exit status 0.
+
+use super::*;
+use crate::op::{Attributes, Content, FileKind, Op, OpErrorKind, OpValue};
+use crate::sandbox::body::{Around, Body};
+use crate::sandbox::guest;
+
+const LIMIT: u64 = 1 << 30;
+
+fn word(call: &Call, at: usize) -> String {
+    call.positionals.get(at).cloned().unwrap_or_default()
+}
+
+fn is_running(s: &Session, id: GuestId) -> bool {
+    here(s.world(), id).is_ok_and(|guest| guest.running.is_some())
+}
+
+pub(super) fn push(s: &mut Session, call: &Call) -> Done<i32> {
+    let id = id_at(call, 0)?;
+    if !is_running(s, id) {
+        return Err(fail("can only push files to a running CT"));
+    }
+    task(s, Exit::Lost, |s| {
+        flock(s, id)?;
+        let (from, to) = (word(call, 1), word(call, 2));
+        let bytes = on_node(s, |body, around| read(body, around, &from));
+        let bytes = bytes.ok_or_else(|| fail(format!("failed to open {from} for reading")))?;
+        let mode = mode(call)?;
+        let (core, now) = (s.core(), s.now());
+        let put = guest::inside(s.world_mut(), core, id, now, |body, around| put(body, around, call, &to, bytes, mode));
+        put.unwrap_or(Ok(())).map_err(fail)
+    })
+}
+
+pub(super) fn pull(s: &mut Session, call: &Call) -> Done<i32> {
+    let id = id_at(call, 0)?;
+    if !is_running(s, id) {
+        return Err(fail("can only pull files from a running VM at /usr/share/perl5/PVE/CLI/pct.pm line 459."));
+    }
+    task(s, Exit::Lost, |s| {
+        flock(s, id)?;
+        let (from, to) = (word(call, 1), word(call, 2));
+        let (core, now) = (s.core(), s.now());
+        let bytes = guest::inside(s.world_mut(), core, id, now, |body, around| read(body, around, &from)).flatten();
+        let bytes = bytes.ok_or_else(|| fail(format!("failed to open {from}: No such file or directory")))?;
+        let mode = mode(call)?;
+        on_node(s, |body, around| Some(put(body, around, call, &to, bytes, mode))).unwrap_or(Ok(())).map_err(fail)
+    })
+}
+
+fn on_node<T>(s: &mut Session, work: impl FnOnce(&mut Body, &mut Around) -> Option<T>) -> Option<T> {
+    let (core, now) = (s.core(), s.now());
+    guest::node_inside(s.world_mut(), core, now, work).flatten()
+}
+
+/// A file's bytes; a directory opens, and gives none.
+fn read(body: &mut Body, around: &mut Around, path: &str) -> Option<Vec<u8>> {
+    match body.perform(&Op::Read { path: path.to_owned(), limit: LIMIT }, around).result {
+        Ok(OpValue::Bytes(bytes)) => bytes,
+        Err(error) if error.kind == OpErrorKind::IsADirectory => Some(Vec::new()),
+        _ => None,
+    }
+}
+
+/// `--perms`, octal.
+fn mode(call: &Call) -> Done<Option<u32>> {
+    let Some(perms) = call.option("perms") else { return Ok(None) };
+    let digits = perms.trim_start_matches("0x");
+    let radix = if digits.len() < perms.len() { 16 } else { 8 };
+    let mode = u32::from_str_radix(digits, radix);
+    mode.map(Some).map_err(|_| fail(format!("invalid mode: '0{perms}'")))
+}
+
+/// Writes a file in place: an existing one keeps owner and mode unless told otherwise.
+fn put(
+    body: &mut Body,
+    around: &mut Around,
+    call: &Call,
+    path: &str,
+    bytes: Vec<u8>,
+    mode: Option<u32>,
+) -> Result<(), String> {
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    if let Ok(OpValue::Accounts { users, groups }) = body.perform(&Op::Accounts, around).result {
+        let number = |name: &str| name.bytes().all(|b| b.is_ascii_digit());
+        if let Some(user) = call.option("user").filter(|name| !number(name) && !users.iter().any(|u| u.name == **name))
+        {
+            return Err(format!("failed to get uid for: {user}"));
+        }
+        if let Some(group) =
+            call.option("group").filter(|name| !number(name) && !groups.iter().any(|g| g.name == **name))
+        {
+            return Err(format!("failed to get gid for: {group}"));
+        }
+    }
+    let old = match body.perform(&Op::Stat { path: path.clone() }, around).result {
+        Ok(OpValue::Stat(Some(stat))) if stat.kind == FileKind::Directory => {
+            return Err(format!("failed to create file: {path}: Is a directory"));
+        }
+        Ok(OpValue::Stat(stat)) => stat,
+        _ => None,
+    };
+    let kept =
+        |given: Option<&str>, old: Option<u32>| given.map(str::to_owned).or_else(|| old.map(|id| id.to_string()));
+    let attributes = Attributes {
+        mode: mode.or(old.as_ref().map(|stat| stat.mode)),
+        owner: kept(call.option("user"), old.as_ref().map(|stat| stat.uid)),
+        group: kept(call.option("group"), old.as_ref().map(|stat| stat.gid)),
+    };
+    let content = Content::Bytes(bytes.into());
+    let written = body.perform(&Op::Write { path: path.clone(), content, attributes, guard: None }, around).result;
+    written.map(|_| ()).map_err(|_| format!("failed to create file: {path}: No such file or directory"))
+}

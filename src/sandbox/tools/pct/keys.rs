@@ -1,0 +1,105 @@
+//! Keys of a container's configuration: how values are stored, and which of them a running container takes at once.
+
+use crate::pve::property::Properties;
+use crate::pve::table::{Kind, grammar_of, table};
+use crate::sandbox::config::number;
+use crate::sandbox::guest::{mount, nic};
+use crate::sandbox::random;
+use crate::sandbox::world::World;
+
+/// Keys that only decide how the node treats the container: stored at once.
+const STORED_AT_ONCE: [&str; 8] =
+    ["description", "onboot", "startup", "protection", "hostname", "hookscript", "cores", "tags"];
+
+/// Keys that a running container takes at once.
+const HOT: [&str; 4] = ["memory", "swap", "cpulimit", "cpuunits"];
+
+/// Parameters of `pct create` and `pct set` that are no keys of the configuration.
+const NO_KEYS: [&str; 15] = [
+    "delete",
+    "revert",
+    "digest",
+    "storage",
+    "password",
+    "ssh-public-keys",
+    "start",
+    "pool",
+    "force",
+    "restore",
+    "unique",
+    "ignore-unpack-errors",
+    "bwlimit",
+    "ha-managed",
+    "node",
+];
+
+/// Whether a parameter is a key of the configuration.
+pub(super) fn is_key(name: &str) -> bool {
+    !NO_KEYS.contains(&name)
+}
+
+/// Whether a container has such a key at all.
+pub(super) fn exists(name: &str) -> bool {
+    let known = |name: &str| table().command("pct set").is_some_and(|(_, spec)| spec.option(name).is_some());
+    is_key(name) && known(name)
+}
+
+/// Whether a running container takes a new value at once. `old` is the value it has.
+pub(super) fn is_hot(key: &str, old: Option<&str>) -> bool {
+    let new = old.is_none();
+    STORED_AT_ONCE.contains(&key)
+        || HOT.contains(&key)
+        || key == "lock"
+        || number(key, "net").is_some()
+        || number(key, "unused").is_some()
+        || (new && (number(key, "mp").is_some() || number(key, "dev").is_some()))
+}
+
+/// Whether a running container loses the key at once. Interfaces beyond the tenth wait: a quirk of the real tools.
+pub(super) fn is_removed_at_once(key: &str) -> bool {
+    STORED_AT_ONCE.contains(&key)
+        || HOT.contains(&key)
+        || number(key, "unused").is_some()
+        || number(key, "net").is_some_and(|n| n < 10)
+}
+
+/// A value as it is stored: interfaces and mount points canonical (an interface without address gets one), tags
+/// sorted, whole numbers without leading zeros, everything else as it was given.
+pub(super) fn stored(world: &mut World, key: &str, value: &str) -> String {
+    if number(key, "net").is_some() {
+        let mut nic = nic(value);
+        match nic.get("hwaddr").map(str::to_ascii_uppercase) {
+            Some(given) => nic.set("hwaddr", given),
+            None => nic.set("hwaddr", new_mac(world)),
+        }
+        nic.set("type", "veth");
+        return print("net0", &nic);
+    }
+    if key == "rootfs" || number(key, "mp").is_some() {
+        return print(if key == "rootfs" { "rootfs" } else { "mp0" }, &mount(key, value));
+    }
+    if key == "tags" {
+        let mut tags: Vec<String> =
+            crate::pve::format::split_list(value).into_iter().map(str::to_ascii_lowercase).collect();
+        tags.retain(|tag| !tag.is_empty());
+        tags.sort();
+        tags.dedup();
+        return tags.join(";");
+    }
+    let schema = table().command("pct set").and_then(|(_, spec)| spec.option(key));
+    match schema.map(|schema| schema.kind) {
+        Some(Kind::Integer) => value.parse::<i64>().map_or_else(|_| value.to_owned(), |number| number.to_string()),
+        _ => value.to_owned(),
+    }
+}
+
+/// A property string in canonical order.
+pub(super) fn print(option: &str, properties: &Properties) -> String {
+    grammar_of("pct set", option).map(|grammar| properties.print(grammar)).unwrap_or_default()
+}
+
+/// A hardware address out of Proxmox's range.
+pub(in super::super) fn new_mac(world: &mut World) -> String {
+    let [.., a, b, c] = random::mix(&[world.random()]).to_be_bytes();
+    format!("BC:24:11:{a:02X}:{b:02X}:{c:02X}")
+}

@@ -1,0 +1,143 @@
+//! `pct`: containers.
+
+mod clone;
+mod create;
+mod destroy;
+mod files;
+mod inside;
+mod keys;
+mod power;
+mod resize;
+mod set;
+mod show;
+mod snapshot;
+mod template;
+mod volume;
+
+use super::{Exit, exec, id_at, not_modelled, task, work_for};
+use crate::model::{GuestId, GuestKind};
+use crate::pve::argv::Call;
+use crate::pve::inventory::lock_path;
+use crate::sandbox::session::{Done, Session, Stop, fail, fail_with};
+use crate::sandbox::world::{Guest, World};
+
+pub(super) use inside::attach;
+pub(super) use show::{pending_entries, shown, status_fields};
+
+/// Runs one command of `pct`.
+pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {
+    let command = call.command.strip_prefix("pct ").unwrap_or(&call.command);
+    match command {
+        "create" => create::create(s, call),
+        "clone" => clone::clone(s, call),
+        "set" => set::set(s, call),
+        "start" => power::start(s, call),
+        "stop" => power::stop(s, call),
+        "shutdown" => power::shutdown(s, call),
+        "reboot" => power::reboot(s, call),
+        "suspend" => power::suspend(s, call),
+        "resume" => power::resume(s, call),
+        "snapshot" => snapshot::snapshot(s, call),
+        "delsnapshot" => snapshot::delsnapshot(s, call),
+        "rollback" => snapshot::rollback(s, call),
+        "listsnapshot" => snapshot::listsnapshot(s, call),
+        "template" => template::template(s, call),
+        "destroy" => destroy::destroy(s, call),
+        "resize" => resize::resize(s, call),
+        "move-volume" => volume::move_volume(s, call),
+        "rescan" => volume::rescan(s, call),
+        "fsck" => volume::fsck(s, call),
+        "fstrim" => volume::fstrim(s, call),
+        "mount" => volume::mount(s, call),
+        "unmount" => volume::unmount(s, call),
+        "config" => show::config(s, call),
+        "pending" => show::pending(s, call),
+        "status" => show::status(s, call),
+        "list" => show::list(s),
+        "cpusets" => show::cpusets(s),
+        "unlock" => unlock(s, call),
+        "exec" => inside::exec(s, call),
+        "enter" | "console" => inside::enter(s, call),
+        "push" => files::push(s, call),
+        "pull" => files::pull(s, call),
+        _ => Err(not_modelled(call)),
+    }
+    .map(|code: i32| code)
+}
+
+/// What the tools say about a container that this node does not have.
+fn absent(world: &World, id: GuestId) -> String {
+    format!("Configuration file 'nodes/{}/lxc/{id}.conf' does not exist", world.node)
+}
+
+/// The container, which must be on this node.
+fn here(world: &World, id: GuestId) -> Done<&Guest> {
+    let guest = world.guest(id).filter(|guest| guest.kind == GuestKind::Lxc && guest.node.is_none());
+    guest.ok_or_else(|| fail_with(2, absent(world, id)))
+}
+
+/// The container, to be changed.
+fn here_mut(world: &mut World, id: GuestId) -> Done<&mut Guest> {
+    here(world, id)?;
+    world.guest_mut(id).ok_or_else(|| fail("the container vanished"))
+}
+
+/// Refuses a locked container.
+fn unlocked(world: &World, id: GuestId) -> Done {
+    match here(world, id)?.config.current.get("lock") {
+        Some(lock) => Err(fail(format!("CT is locked ({lock})"))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a configuration that is not the one the caller saw.
+fn unmodified(world: &World, id: GuestId, call: &Call) -> Done {
+    let Some(digest) = call.option("digest") else { return Ok(()) };
+    if here(world, id)?.config.digest(GuestKind::Lxc) == digest {
+        return Ok(());
+    }
+    Err(fail("detected modified configuration - file changed by other user? Try again."))
+}
+
+/// Takes the container's lock file.
+fn flock(s: &mut Session, id: GuestId) -> Done {
+    s.flock(&lock_path(GuestKind::Lxc, id))
+}
+
+/// Gives the container's lock file back.
+fn unflock(s: &mut Session, id: GuestId) {
+    s.unflock(&lock_path(GuestKind::Lxc, id));
+}
+
+/// A refusal that names one option: `400 Parameter verification failed.`
+fn bad_parameter(call: &Call, option: &str, message: &str) -> Stop {
+    let usage = crate::pve::table::table().command(&call.command);
+    let usage = usage.map(|(name, spec)| crate::pve::argv::usage(name, spec)).unwrap_or_default();
+    fail_with(2, format!("400 Parameter verification failed.\n{option}: {message}\n{usage}"))
+}
+
+/// Pools are not modelled: none exists.
+fn no_pool(call: &Call) -> Done {
+    match call.option("pool") {
+        Some(pool) => Err(fail(format!("403 Permission check failed (pool '{pool}' does not exist)"))),
+        None => Ok(()),
+    }
+}
+
+/// An id that no guest of the cluster has.
+fn free_id(world: &World, id: GuestId) -> Done {
+    let Some(guest) = world.guest(id) else { return Ok(()) };
+    let kind = if guest.kind == GuestKind::Lxc { "CT" } else { "VM" };
+    let node = guest.node.as_deref().unwrap_or(&world.node);
+    Err(fail_with(2, format!("{kind} {id} already exists on node '{node}'")))
+}
+
+fn unlock(s: &mut Session, call: &Call) -> Done<i32> {
+    let id = id_at(call, 0)?;
+    flock(s, id)?;
+    if here(s.world(), id)?.config.current.get("lock").is_none() {
+        return Err(fail("no lock found trying to remove any lock"));
+    }
+    here_mut(s.world_mut(), id)?.config.current.remove("lock");
+    Ok(0)
+}

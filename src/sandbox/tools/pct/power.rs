@@ -1,0 +1,121 @@
+//! Starting and stopping containers.
+
+use std::time::Duration;
+
+use super::*;
+use crate::sandbox::{guest, pace};
+
+fn is_running(s: &Session, id: GuestId) -> bool {
+    here(s.world(), id).is_ok_and(|guest| guest.running.is_some())
+}
+
+/// `--skiplock` passes over a lock.
+fn unlocked_or_skipped(s: &Session, id: GuestId, call: &Call) -> Done {
+    if call.is_on("skiplock") { Ok(()) } else { unlocked(s.world(), id) }
+}
+
+/// `--timeout`, by default a minute.
+fn limit(call: &Call) -> Duration {
+    Duration::from_secs(call.option("timeout").and_then(|seconds| seconds.parse().ok()).unwrap_or(60))
+}
+
+pub(super) fn start(s: &mut Session, call: &Call) -> Done<i32> {
+    let id = id_at(call, 0)?;
+    here(s.world(), id)?;
+    if is_running(s, id) {
+        return Err(fail(format!("CT {id} already running")));
+    }
+    task(s, Exit::Follows, |s| {
+        flock(s, id)?;
+        // `pct mount` leaves a lock that a start does not mind.
+        if here(s.world(), id)?.config.current.get("lock") != Some("mounted") {
+            unlocked_or_skipped(s, id, call)?;
+        }
+        if here(s.world(), id)?.config.current.is_on("template") {
+            return Err(fail("you can't start a CT if it's a template"));
+        }
+        if is_running(s, id) {
+            return Err(fail(format!("CT {id} already running")));
+        }
+        start_now(s, id)
+    })
+}
+
+/// From a stopped container to a running init.
+pub(super) fn start_now(s: &mut Session, id: GuestId) -> Done {
+    s.wait(pace::START)?;
+    let (core, now) = (s.core(), s.now());
+    guest::start(s.world_mut(), core, id, now).map_err(fail)
+}
+
+pub(super) fn stop(s: &mut Session, call: &Call) -> Done<i32> {
+    let id = id_at(call, 0)?;
+    if !is_running(s, id) {
+        return Err(fail(format!("CT {id} not running")));
+    }
+    task(s, Exit::Follows, |s| {
+        flock(s, id)?;
+        unlocked_or_skipped(s, id, call)?;
+        stop_now(s, id)
+    })
+}
+
+/// From a running container to a stopped one.
+pub(super) fn stop_now(s: &mut Session, id: GuestId) -> Done {
+    s.wait(pace::STOP)?;
+    guest::stop(s.world_mut(), id);
+    Ok(())
+}
+
+pub(super) fn shutdown(s: &mut Session, call: &Call) -> Done<i32> {
+    let id = id_at(call, 0)?;
+    if !is_running(s, id) {
+        return Err(fail(format!("CT {id} not running")));
+    }
+    task(s, Exit::Follows, |s| {
+        flock(s, id)?;
+        unlocked(s.world(), id)?;
+        s.wait(pace::SHUTDOWN.min(limit(call)))?;
+        guest::stop(s.world_mut(), id);
+        Ok(())
+    })
+}
+
+/// The lock is looked at only when it is to be started again: a locked container ends up stopped.
+pub(super) fn reboot(s: &mut Session, call: &Call) -> Done<i32> {
+    let id = id_at(call, 0)?;
+    if !is_running(s, id) {
+        return Err(fail(format!("VM {id} not running")));
+    }
+    task(s, Exit::Follows, |s| {
+        flock(s, id)?;
+        s.wait(pace::SHUTDOWN.min(limit(call)))?;
+        guest::stop(s.world_mut(), id);
+        work_for(s, pace::STOP)?;
+        let again = unlocked(s.world(), id).is_ok() && start_now(s, id).is_ok();
+        if again { Ok(()) } else { Err(fail(format!("startup for container '{id}' failed"))) }
+    })
+}
+
+pub(super) fn suspend(s: &mut Session, call: &Call) -> Done<i32> {
+    let id = id_at(call, 0)?;
+    if !is_running(s, id) {
+        return Err(fail(format!("CT {id} not running")));
+    }
+    Err(not_modelled(call))
+}
+
+pub(super) fn resume(s: &mut Session, call: &Call) -> Done<i32> {
+    let id = id_at(call, 0)?;
+    here(s.world(), id)?;
+    if is_running(s, id) {
+        return Err(fail(format!("CT {id} already running")));
+    }
+    task(s, Exit::Follows, |s| {
+        s.print(format!(
+            "lxc-checkpoint: {id}: ../src/lxc/tools/lxc_checkpoint.c: lxc_checkpoint_main: 217 {id} is not defined"
+        ));
+        let dump = "/var/lib/vz/dump";
+        Err(fail(format!("command 'lxc-checkpoint -n {id} -r --foreground -D {dump}' failed: exit code 1")))
+    })
+}

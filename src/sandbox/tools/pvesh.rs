@@ -1,0 +1,237 @@
+//! `pvesh`: the paths of the API that tools look at. `pvesh get` only, as JSON or, for single values, as text.
+
+use serde_json::{Map, Value, json};
+
+use super::pct::{pending_entries, shown, status_fields};
+use super::{not_modelled, pvesm};
+use crate::model::{GuestId, GuestKind};
+use crate::pve::argv::{Call, usage};
+use crate::pve::table::{Kind, table};
+use crate::sandbox::config::{Config, Section};
+use crate::sandbox::session::{Done, Session, Stop, fail_with};
+use crate::sandbox::world::Guest;
+
+/// Runs one command of `pvesh`.
+pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {
+    let path = call.positionals.first().map(String::as_str).unwrap_or_default();
+    let method = call.command.strip_prefix("pvesh ").unwrap_or_default();
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let value = match (method, &parts[..]) {
+        ("ls", ["nodes", _, "lxc"]) => return Ok(0),
+        ("get", parts) => get(s, call, path, parts)?,
+        ("set" | "create" | "delete", _) => {
+            return Err(if known(&parts) { not_modelled(call) } else { no_handler(method, path) });
+        }
+        _ => return Err(not_modelled(call)),
+    };
+    let json = call.option("output-format").is_some_and(|format| format.starts_with("json"));
+    match value {
+        Value::String(text) if !json => s.print(text),
+        value => s.print(value.to_string()),
+    }
+    Ok(0)
+}
+
+fn no_handler(method: &str, path: &str) -> Stop {
+    fail_with(1, format!("No '{method}' handler defined for '{path}'"))
+}
+
+/// Whether anything below this path can be changed on a real node.
+fn known(parts: &[&str]) -> bool {
+    matches!(parts, ["nodes", _, "lxc" | "qemu" | "storage", ..] | ["cluster" | "pools" | "storage" | "access", ..])
+}
+
+fn bad_parameter(call: &Call, option: &str, message: &str) -> Stop {
+    let line = table().command(&call.command).map(|(name, spec)| usage(name, spec)).unwrap_or_default();
+    fail_with(2, format!("400 Parameter verification failed.\n{option}: {message}\n{line}"))
+}
+
+fn get(s: &Session, call: &Call, path: &str, parts: &[&str]) -> Done<Value> {
+    let world = s.world();
+    if let ["nodes", node, ..] = parts
+        && *node != world.node
+        && parts.len() > 2
+    {
+        return Err(fail_with(
+            2,
+            format!(
+                "hostname lookup '{node}' failed - failed to get address info for: {node}: Name or service not known"
+            ),
+        ));
+    }
+    match parts {
+        ["version"] | ["nodes", _, "version"] => {
+            let version = world.version.get("pve-manager").cloned().unwrap_or_default();
+            let release = version.rsplit_once('.').map_or(version.as_str(), |(release, _)| release);
+            Ok(json!({"release": release, "version": version, "repoid": "0000000000000000"}))
+        }
+        ["pools"] => Ok(json!([])),
+        ["nodes"] => Ok(json!([{"node": world.node, "status": "online", "type": "node", "id": format!("node/{}", world.node)}])),
+        ["cluster", "nextid"] => next_id(s, call),
+        ["cluster", "resources"] => resources(s, call),
+        ["nodes", _, "storage"] => Ok(world.storages.iter().map(|storage| {
+            let (total, used) = pvesm::usage_of(world, storage);
+            json!({"active": 1, "avail": total - used, "content": storage.content.join(","), "enabled": u8::from(!storage.disable),
+                "shared": 0, "storage": storage.id, "total": total, "type": storage.kind, "used": used,
+                "used_fraction": used as f64 / total as f64})
+        }).collect()),
+        ["nodes", _, "storage", storage, "content"] => Ok(pvesm::rows(world, storage).into_iter().map(|row| {
+            let mut item = json!({"volid": row.volid, "format": row.format, "content": row.content, "size": row.size});
+            if let Some(id) = row.vmid {
+                item["vmid"] = id.into();
+            }
+            item
+        }).collect()),
+        ["nodes", _, "lxc"] => {
+            Ok(containers(s).map(|guest| json!(status_fields(s, guest))).collect())
+        }
+        ["nodes", _, "lxc", id, rest @ ..] => container(s, path, id, rest),
+        _ => Err(no_handler("get", path)),
+    }
+}
+
+fn containers<'s>(s: &'s Session) -> impl Iterator<Item = &'s Guest> {
+    s.world().guests().filter(|guest| guest.kind == GuestKind::Lxc && guest.node.is_none())
+}
+
+fn container(s: &Session, path: &str, id: &str, rest: &[&str]) -> Done<Value> {
+    let found = id.parse::<GuestId>().ok().and_then(|id| containers(s).find(|guest| guest.id == id));
+    let absent = || format!("Configuration file 'nodes/{}/lxc/{id}.conf' does not exist", s.world().node);
+    let guest = found.ok_or_else(|| fail_with(2, absent()))?;
+    let config = &guest.config;
+    let digest = config.digest(GuestKind::Lxc);
+    match rest {
+        ["config"] => {
+            let mut object = object(&config.coming());
+            object.insert("digest".to_owned(), digest.into());
+            Ok(Value::Object(object))
+        }
+        ["status", "current"] => {
+            let mut fields = json!(status_fields(s, guest));
+            fields["ha"] = json!({"managed": 0});
+            Ok(fields)
+        }
+        ["pending"] => Ok(pending(config, &digest)),
+        ["snapshot"] => Ok(snapshots(guest, &digest)),
+        ["snapshot", name, "config"] => match config.snapshots.get(*name) {
+            Some(section) => Ok(Value::Object(object(section))),
+            None => Err(fail_with(255, format!("snapshot '{name}' does not exist"))),
+        },
+        _ => Err(no_handler("get", path)),
+    }
+}
+
+/// Keys as JSON: numbers and booleans of the option table are numbers.
+fn object(section: &Section) -> Map<String, Value> {
+    let mut object: Map<String, Value> = shown(section)
+        .into_iter()
+        .map(|(key, value)| {
+            let value = if key == "description" { section.description.clone() } else { value };
+            let typed = typed(&key, value);
+            (key, typed)
+        })
+        .collect();
+    if !section.raw.is_empty() {
+        object.insert("lxc".to_owned(), json!(section.raw));
+    }
+    object
+}
+
+fn typed(key: &str, value: String) -> Value {
+    let kind = table().command("pct set").and_then(|(_, spec)| spec.option(key)).map(|schema| schema.kind);
+    let number = matches!(kind, Some(Kind::Integer | Kind::Boolean)) || key == "snaptime";
+    match value.parse::<i64>() {
+        Ok(value) if number => value.into(),
+        _ => value.into(),
+    }
+}
+
+fn pending(config: &Config, digest: &str) -> Value {
+    let mut entries: Vec<Value> = pending_entries(config)
+        .into_iter()
+        .map(|entry| {
+            let mut item = Map::new();
+            item.insert("key".to_owned(), entry.key.clone().into());
+            if let Some(value) = entry.value {
+                item.insert("value".to_owned(), typed(&entry.key, value));
+            }
+            if let Some(pending) = entry.pending {
+                item.insert("pending".to_owned(), typed(&entry.key, pending));
+            }
+            if let Some(force) = entry.delete {
+                item.insert("delete".to_owned(), if force { 2 } else { 1 }.into());
+            }
+            Value::Object(item)
+        })
+        .collect();
+    entries.push(json!({"key": "digest", "value": digest}));
+    entries.into()
+}
+
+fn snapshots(guest: &Guest, digest: &str) -> Value {
+    let mut list: Vec<Value> = guest
+        .config
+        .snapshots
+        .iter()
+        .map(|(name, section)| {
+            let time = section.get("snaptime").and_then(|time| time.parse::<i64>().ok()).unwrap_or_default();
+            let mut item = json!({"name": name, "snaptime": time, "description": section.description});
+            if let Some(parent) = section.get("parent") {
+                item["parent"] = parent.into();
+            }
+            item
+        })
+        .collect();
+    let running = u8::from(guest.running.is_some());
+    let mut current = json!({"name": "current", "digest": digest, "running": running, "description": "You are here!"});
+    if let Some(parent) = guest.config.current.get("parent") {
+        current["parent"] = parent.into();
+    }
+    list.push(current);
+    list.into()
+}
+
+fn next_id(s: &Session, call: &Call) -> Done<Value> {
+    let taken = |id: u32| s.world().guests().any(|guest| guest.id.get() == id);
+    match call.option("vmid") {
+        None => Ok((100..).find(|id| !taken(*id)).unwrap_or_default().to_string().into()),
+        Some(word) => match word.parse::<GuestId>() {
+            Err(_) => Err(bad_parameter(call, "vmid", "invalid format - value does not look like a valid VM ID\n")),
+            Ok(id) if taken(id.get()) => Err(bad_parameter(call, "vmid", &format!("VM {id} already exists"))),
+            Ok(id) => Ok(id.to_string().into()),
+        },
+    }
+}
+
+fn resources(s: &Session, call: &Call) -> Done<Value> {
+    const TYPES: [&str; 4] = ["vm", "storage", "node", "sdn"];
+    let wanted = call.option("type");
+    if let Some(wanted) = wanted.filter(|wanted| !TYPES.contains(wanted)) {
+        let message = format!("value '{wanted}' does not have a value in the enumeration '{}'", TYPES.join(", "));
+        return Err(bad_parameter(call, "type", &message));
+    }
+    let (world, all) = (s.world(), wanted.is_none());
+    let mut items = Vec::new();
+    if all || wanted == Some("vm") {
+        for guest in containers(s) {
+            let mut item = json!(status_fields(s, guest));
+            item["id"] = format!("lxc/{}", guest.id).into();
+            item["node"] = world.node.clone().into();
+            items.push(item);
+        }
+    }
+    if all || wanted == Some("node") {
+        items.push(
+            json!({"id": format!("node/{}", world.node), "type": "node", "node": world.node, "status": "online"}),
+        );
+    }
+    if all || wanted == Some("storage") {
+        items.extend(world.storages.iter().map(|storage| {
+            let (total, used) = pvesm::usage_of(world, storage);
+            json!({"id": format!("storage/{}/{}", world.node, storage.id), "type": "storage", "node": world.node,
+                "storage": storage.id, "plugintype": storage.kind, "content": storage.content.join(","), "shared": 0,
+                "status": "available", "disk": used, "maxdisk": total})
+        }));
+    }
+    Ok(items.into())
+}

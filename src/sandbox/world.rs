@@ -1,0 +1,607 @@
+//! Everything there is on an emulated node: the node itself, its storages, its guests and the inside of them all.
+//!
+//! The node's part has the form of the conformance corpus; `docs/sandbox.md` describes the whole. Whoever changes
+//! anything does it through the methods here, which remember what was touched: [`World::take_record`] answers the
+//! difference since the last time, [`World::apply`] does it again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::body::{Body, BodyChange};
+use super::clock::Moment;
+use super::config::Config;
+use super::fault::Fault;
+use super::random;
+use super::storage::{Storage, Volume};
+use crate::model::{GuestId, GuestKind};
+
+/// The moment at which an emulated node's time begins: 2026-01-01 00:00:00 UTC.
+pub(super) const BEGINNING: Moment = 1_767_225_600_000_000;
+
+/// An emulated node with everything on it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct World {
+    /// What this world is, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
+    /// Name of the node.
+    pub node: String,
+    /// Package versions, by package.
+    #[serde(default)]
+    pub version: BTreeMap<String, String>,
+    /// The cluster it belongs to.
+    #[serde(default)]
+    pub cluster: Cluster,
+    /// Who calls the tools: `root@pam`.
+    #[serde(default = "root")]
+    pub caller: String,
+    /// CPU cores.
+    #[serde(default = "four")]
+    pub cpus: u32,
+    /// The node's `/etc/resolv.conf`.
+    #[serde(default, rename = "resolv.conf")]
+    pub resolv_conf: String,
+    /// The node's time zone.
+    #[serde(default = "utc")]
+    pub timezone: String,
+    /// Bridges.
+    #[serde(default)]
+    pub bridges: Vec<Bridge>,
+    /// Storages, in the order of `storage.cfg`.
+    #[serde(default)]
+    pub storages: Vec<Storage>,
+    /// Container templates.
+    #[serde(default)]
+    pub templates: Vec<Template>,
+    /// Files that the node had from the beginning.
+    #[serde(default)]
+    pub files: BTreeMap<String, NodeFile>,
+    /// Directories that the node had from the beginning.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub directories: Vec<String>,
+    /// Device nodes below `/dev`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
+    /// Environment of the tools.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Remark of the corpus about the ids it uses.
+    #[serde(default, rename = "guest-ids", skip_serializing_if = "Option::is_none")]
+    pub guest_ids: Option<String>,
+    /// What goes wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+    /// What every generated value and every broken tie follows from.
+    #[serde(default)]
+    pub seed: u64,
+    /// Where the sequence of generated values stands.
+    #[serde(default)]
+    random: u64,
+    /// The node's clock at the last change, in microseconds since 1970.
+    #[serde(default = "beginning")]
+    pub(super) now: Moment,
+    #[serde(default, with = "guest_list")]
+    guests: BTreeMap<GuestId, Guest>,
+    #[serde(default)]
+    volumes: BTreeMap<String, Volume>,
+    #[serde(skip)]
+    bodies: BTreeMap<String, Body>,
+    #[serde(skip)]
+    touched: Touched,
+}
+
+fn root() -> String {
+    "root@pam".to_owned()
+}
+
+fn four() -> u32 {
+    4
+}
+
+fn utc() -> String {
+    "Etc/UTC".to_owned()
+}
+
+fn beginning() -> Moment {
+    BEGINNING
+}
+
+/// The cluster that the node belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// Names of all nodes.
+    pub members: Vec<String>,
+    /// Whether changes are possible.
+    pub quorate: bool,
+    /// Whether guests are managed by it.
+    pub ha: bool,
+}
+
+impl Default for Cluster {
+    fn default() -> Cluster {
+        Cluster { members: Vec::new(), quorate: true, ha: false }
+    }
+}
+
+/// A bridge of the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bridge {
+    /// Its name.
+    pub name: String,
+    /// The node's address on it, with prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Its MTU.
+    #[serde(default = "ethernet")]
+    pub mtu: u32,
+}
+
+fn ethernet() -> u32 {
+    1500
+}
+
+/// A container template on a storage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Template {
+    /// Its volume id.
+    pub volid: String,
+    /// Bytes of the archive.
+    pub size: u64,
+    /// Proxmox's word for the archive's kind: `tzst`, `tgz` ...
+    pub format: String,
+    /// What is inside.
+    pub os: TemplateOs,
+    /// Peculiarities of the inside, in the corpus's words.
+    #[serde(default)]
+    pub inside: serde_json::Value,
+}
+
+/// The operating system of a template.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TemplateOs {
+    /// Proxmox's `ostype`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its version.
+    pub version: String,
+    /// Architecture in Debian's words.
+    pub arch: String,
+}
+
+/// A file that the node has from the beginning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum NodeFile {
+    /// With this text.
+    Text(String),
+    /// With so many zero bytes.
+    Zeros {
+        /// How many.
+        zeros: u64,
+    },
+}
+
+impl NodeFile {
+    /// Its bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        match self {
+            NodeFile::Text(text) => text.clone().into_bytes(),
+            NodeFile::Zeros { zeros } => vec![0; usize::try_from(*zeros).unwrap_or(usize::MAX)],
+        }
+    }
+}
+
+/// A guest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guest {
+    /// Its id.
+    pub id: GuestId,
+    /// Container or virtual machine.
+    pub kind: GuestKind,
+    /// The cluster's node that it is on; absent: this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Its configuration file.
+    #[serde(with = "config_text")]
+    pub config: Config,
+    /// Since when and as what it runs; absent: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
+    /// Its counter in `.vmlist`, one up with every change.
+    #[serde(default)]
+    pub version: u64,
+}
+
+/// A running guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Running {
+    /// Process number of its init or QEMU on the node.
+    pub pid: u32,
+    /// When it was started, in microseconds since 1970.
+    pub since: Moment,
+    /// Host name it was started with.
+    pub hostname: String,
+}
+
+/// What one or several changes did to a world.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Record {
+    now: Moment,
+    random: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    guests: BTreeMap<GuestId, Option<Guest>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    volumes: BTreeMap<String, Option<Volume>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    storages: Option<Vec<Storage>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    templates: Option<Vec<Template>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bodies: Vec<(String, Edit)>,
+}
+
+/// What happened to the inside of a machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Edit {
+    /// It came out of this template.
+    Unpacked(String),
+    /// It was copied from another machine.
+    Forked(String),
+    /// It is gone.
+    Dropped,
+    /// It changed.
+    Changed(Vec<BodyChange>),
+}
+
+/// What was touched since the last record.
+#[derive(Clone, Debug, Default)]
+struct Touched {
+    guests: BTreeSet<GuestId>,
+    volumes: BTreeSet<String>,
+    storages: bool,
+    templates: bool,
+    /// What happened to bodies, in order, as far as it is told already.
+    edits: Vec<(String, Edit)>,
+    /// Bodies that may have more to tell.
+    bodies: BTreeSet<String>,
+}
+
+/// The name of the node's own inside among the bodies.
+pub(super) const NODE: &str = "node";
+
+/// The name of a guest's inside among the bodies.
+pub(super) fn body_of(id: GuestId) -> String {
+    id.to_string()
+}
+
+/// The name of a snapshot's inside among the bodies.
+pub(super) fn body_at(id: GuestId, snapshot: &str) -> String {
+    format!("{id}@{snapshot}")
+}
+
+impl World {
+    /// An empty node of this name.
+    pub fn empty(node: &str) -> World {
+        World {
+            about: None,
+            node: node.to_owned(),
+            version: current_versions(),
+            cluster: Cluster { members: vec![node.to_owned()], ..Cluster::default() },
+            caller: root(),
+            cpus: four(),
+            resolv_conf: String::new(),
+            timezone: utc(),
+            bridges: Vec::new(),
+            storages: Vec::new(),
+            templates: Vec::new(),
+            files: BTreeMap::new(),
+            directories: Vec::new(),
+            devices: Vec::new(),
+            environment: BTreeMap::new(),
+            guest_ids: None,
+            faults: Vec::new(),
+            seed: 0,
+            random: 0,
+            now: BEGINNING,
+            guests: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            bodies: BTreeMap::new(),
+            touched: Touched::default(),
+        }
+    }
+
+    /// All guests.
+    pub fn guests(&self) -> impl Iterator<Item = &Guest> {
+        self.guests.values()
+    }
+
+    /// A guest.
+    pub fn guest(&self, id: GuestId) -> Option<&Guest> {
+        self.guests.get(&id)
+    }
+
+    /// A guest that is to be changed.
+    pub(super) fn guest_mut(&mut self, id: GuestId) -> Option<&mut Guest> {
+        let guest = self.guests.get_mut(&id)?;
+        self.touched.guests.insert(id);
+        guest.version += 1;
+        guest.config.rewrite();
+        Some(guest)
+    }
+
+    /// A new guest, or another one in its place.
+    pub(super) fn put_guest(&mut self, guest: Guest) {
+        self.touched.guests.insert(guest.id);
+        self.guests.insert(guest.id, guest);
+    }
+
+    /// The guest and its inside are gone; its volumes are not.
+    pub(super) fn remove_guest(&mut self, id: GuestId) {
+        self.touched.guests.insert(id);
+        self.guests.remove(&id);
+        let own = body_of(id);
+        let snapshots = format!("{id}@");
+        let names: Vec<String> =
+            self.bodies.keys().filter(|name| **name == own || name.starts_with(&snapshots)).cloned().collect();
+        for name in names {
+            self.drop_body(&name);
+        }
+    }
+
+    /// All volumes by volume id.
+    pub fn volumes(&self) -> &BTreeMap<String, Volume> {
+        &self.volumes
+    }
+
+    /// A volume that is to be changed.
+    pub(super) fn volume_mut(&mut self, volid: &str) -> Option<&mut Volume> {
+        let volume = self.volumes.get_mut(volid)?;
+        self.touched.volumes.insert(volid.to_owned());
+        Some(volume)
+    }
+
+    /// A new volume.
+    pub(super) fn put_volume(&mut self, volid: &str, volume: Volume) {
+        self.touched.volumes.insert(volid.to_owned());
+        self.volumes.insert(volid.to_owned(), volume);
+    }
+
+    /// The volume is gone.
+    pub(super) fn remove_volume(&mut self, volid: &str) -> Option<Volume> {
+        self.touched.volumes.insert(volid.to_owned());
+        self.volumes.remove(volid)
+    }
+
+    /// The storages, to be changed.
+    pub(super) fn storages_mut(&mut self) -> &mut Vec<Storage> {
+        self.touched.storages = true;
+        &mut self.storages
+    }
+
+    /// The templates, to be changed.
+    pub(super) fn templates_mut(&mut self) -> &mut Vec<Template> {
+        self.touched.templates = true;
+        &mut self.templates
+    }
+
+    /// The next generated number.
+    pub(super) fn random(&mut self) -> u64 {
+        random::next(&mut self.random)
+    }
+
+    /// The inside of a machine.
+    pub(super) fn body(&self, name: &str) -> Option<&Body> {
+        self.bodies.get(name)
+    }
+
+    /// The inside of a machine, to be changed.
+    pub(super) fn body_mut(&mut self, name: &str) -> Option<&mut Body> {
+        let body = self.bodies.get_mut(name)?;
+        self.touched.bodies.insert(name.to_owned());
+        Some(body)
+    }
+
+    /// A guest's inside and the node's, both to be changed.
+    pub(super) fn body_and_node(&mut self, name: &str) -> Option<(&mut Body, &mut Body)> {
+        self.touched.bodies.extend([name.to_owned(), NODE.to_owned()]);
+        let (mut found, mut node) = (None, None);
+        for (other, body) in &mut self.bodies {
+            if other == name {
+                found = Some(body);
+            } else if other == NODE {
+                node = Some(body);
+            }
+        }
+        found.zip(node)
+    }
+
+    /// Takes over a machine's inside as it is: what a file or a node's inventory says. Not recorded.
+    pub(super) fn place_body(&mut self, name: &str, body: Body) {
+        self.bodies.insert(name.to_owned(), body);
+    }
+
+    /// All machines' insides.
+    pub(super) fn bodies(&self) -> &BTreeMap<String, Body> {
+        &self.bodies
+    }
+
+    /// A machine comes out of a template.
+    pub(super) fn unpack_body(&mut self, name: &str, template: &str) {
+        let body = self.unpacked(template);
+        self.bodies.insert(name.to_owned(), body);
+        self.touched.edits.push((name.to_owned(), Edit::Unpacked(template.to_owned())));
+    }
+
+    fn unpacked(&self, volid: &str) -> Body {
+        super::body::Template::of_file(volid).map(Body::of_template).unwrap_or_default()
+    }
+
+    /// A machine becomes a copy of another.
+    pub(super) fn fork_body(&mut self, from: &str, to: &str) {
+        self.tell_body(from);
+        let Some(body) = self.bodies.get_mut(from).map(Body::fork) else { return };
+        self.bodies.insert(to.to_owned(), body);
+        self.touched.edits.push((to.to_owned(), Edit::Forked(from.to_owned())));
+    }
+
+    /// A machine's inside is gone.
+    pub(super) fn drop_body(&mut self, name: &str) {
+        self.touched.bodies.remove(name);
+        if self.bodies.remove(name).is_some() {
+            self.touched.edits.push((name.to_owned(), Edit::Dropped));
+        }
+    }
+
+    fn tell_body(&mut self, name: &str) {
+        let changes = self.bodies.get_mut(name).map(Body::take_changes).unwrap_or_default();
+        if !changes.is_empty() {
+            self.touched.edits.push((name.to_owned(), Edit::Changed(changes)));
+        }
+    }
+
+    /// What changed since this was asked last, stamped with the clock; nothing if nothing did.
+    pub(super) fn take_record(&mut self, now: Moment) -> Option<Record> {
+        for name in std::mem::take(&mut self.touched.bodies) {
+            self.tell_body(&name);
+        }
+        let touched = std::mem::take(&mut self.touched);
+        let record = Record {
+            now,
+            random: self.random,
+            guests: touched.guests.into_iter().map(|id| (id, self.guests.get(&id).cloned())).collect(),
+            volumes: touched.volumes.into_iter().map(|id| (id.clone(), self.volumes.get(&id).cloned())).collect(),
+            storages: touched.storages.then(|| self.storages.clone()),
+            templates: touched.templates.then(|| self.templates.clone()),
+            bodies: touched.edits,
+        };
+        if record.is_empty() {
+            return None;
+        }
+        self.now = now;
+        Some(record)
+    }
+
+    /// Does a recorded change again.
+    ///
+    /// # Errors
+    /// When it does not fit this world.
+    pub(super) fn apply(&mut self, record: Record) -> Result<(), super::body::Misfit> {
+        self.now = record.now;
+        self.random = record.random;
+        for (id, guest) in record.guests {
+            replace(&mut self.guests, id, guest);
+        }
+        for (id, volume) in record.volumes {
+            replace(&mut self.volumes, id, volume);
+        }
+        if let Some(storages) = record.storages {
+            self.storages = storages;
+        }
+        if let Some(templates) = record.templates {
+            self.templates = templates;
+        }
+        for (name, edit) in record.bodies {
+            match edit {
+                Edit::Unpacked(template) => {
+                    let body = self.unpacked(&template);
+                    self.bodies.insert(name, body);
+                }
+                Edit::Forked(from) => {
+                    if let Some(body) = self.bodies.get_mut(&from).map(Body::fork) {
+                        self.bodies.insert(name, body);
+                    }
+                }
+                Edit::Dropped => {
+                    self.bodies.remove(&name);
+                }
+                Edit::Changed(changes) => {
+                    let body = self.bodies.entry(name).or_default();
+                    for change in changes {
+                        body.apply(change)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn replace<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
+    match value {
+        Some(value) => map.insert(key, value),
+        None => map.remove(&key),
+    };
+}
+
+impl Record {
+    fn is_empty(&self) -> bool {
+        self.guests.is_empty()
+            && self.volumes.is_empty()
+            && self.storages.is_none()
+            && self.templates.is_none()
+            && self.bodies.is_empty()
+    }
+}
+
+/// Versions of the Proxmox VE release that the emulator is true to.
+fn current_versions() -> BTreeMap<String, String> {
+    [
+        ("pve-manager", "9.2.11"),
+        ("pve-container", "6.1.10"),
+        ("qemu-server", "9.2.6"),
+        ("pve-storage", "9.1.7"),
+        ("qemu", "10.0"),
+    ]
+    .map(|(package, version)| (package.to_owned(), version.to_owned()))
+    .into()
+}
+
+/// A guest's configuration is kept as the text of its file. Which kind of guest it is only decides how a pending
+/// section is headed, and [`Config::parse`] reads both.
+mod config_text {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Config;
+    use crate::model::GuestKind;
+
+    pub(super) fn serialize<S: Serializer>(config: &Config, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&config.render(GuestKind::Lxc))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Config, D::Error> {
+        String::deserialize(deserializer).map(|text| Config::parse(&text))
+    }
+}
+
+/// Guests are a list in the file.
+mod guest_list {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Guest;
+    use crate::model::GuestId;
+
+    pub(super) fn serialize<S: Serializer>(
+        guests: &BTreeMap<GuestId, Guest>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(guests.values())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<GuestId, Guest>, D::Error> {
+        let guests = Vec::<Guest>::deserialize(deserializer)?;
+        Ok(guests.into_iter().map(|guest| (guest.id, guest)).collect())
+    }
+}
