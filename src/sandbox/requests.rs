@@ -1,9 +1,10 @@
-//! HTTP requests as the node sees the network: who listens there.
+//! HTTP requests as the node sees the network: the running guest that listens at the address answers.
 
 use std::net::IpAddr;
 
 use super::clock::Moment;
 use super::core::Core;
+use super::double;
 use super::guest;
 use super::world::World;
 use crate::host::HostError;
@@ -12,36 +13,34 @@ use crate::request::{Request, Response};
 
 /// Answers a request in the name of the running guest that listens at its address and port.
 pub(super) fn answer(world: &mut World, core: &Core, request: &Request, now: Moment) -> Result<Response, HostError> {
-    let refused = |reason: &str| HostError::Unreachable { what: request.url.clone(), reason: reason.to_owned() };
-    let (address, port) = target(request).ok_or_else(|| refused("no such host"))?;
+    let unreachable = |reason: String| HostError::Unreachable { what: request.url.clone(), reason };
+    let (address, port) = target(request).ok_or_else(|| unreachable("no such host".to_owned()))?;
     let ids: Vec<_> = world.guests().filter(|guest| guest.running.is_some()).map(|guest| guest.id).collect();
     for id in ids {
-        let listens = guest::inside(world, core, id, now, |body, around| {
+        let answer = guest::inside(world, core, id, now, |body, around| {
             let here = around.addresses.iter().any(|cidr| cidr.address == address);
             let ports = if here { body.perform(&Op::Listening, around).result } else { return None };
-            matches!(ports, Ok(OpValue::Ports(ports)) if ports.contains(&port)).then_some(())
+            let listens = matches!(ports, Ok(OpValue::Ports(ports)) if ports.contains(&port));
+            listens.then(|| double::answer(body, around, port, request))
         });
-        if listens.flatten().is_some() {
-            return Err(refused("nobody models the service there"));
+        if let Some(answer) = answer.flatten() {
+            return answer.map_err(unreachable);
         }
     }
-    Err(refused("connection refused"))
+    Err(unreachable("connection refused".to_owned()))
 }
 
-/// Address and port that a request goes to.
+/// Address and port that a request goes to. Names are nobody's: the node asks no resolver here.
 fn target(request: &Request) -> Option<(IpAddr, u16)> {
     if let Some(address) = request.connect_to {
         return Some((address.ip(), address.port()));
     }
     let (scheme, rest) = request.url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let authority = authority.rsplit('@').next()?;
+    let authority = rest.split(['/', '?', '#']).next()?.rsplit('@').next()?;
     let standard = if scheme == "https" { 443 } else { 80 };
-    if let Some(rest) = authority.strip_prefix('[') {
-        let (address, port) = rest.split_once(']')?;
-        let port = port.strip_prefix(':').map_or(Some(standard), |port| port.parse().ok())?;
-        return Some((address.parse().ok()?, port));
-    }
-    let (host, port) = authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map(|(host, port)| (host, port.strip_prefix(':')))?,
+        None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
+    };
     Some((host.parse().ok()?, port.map_or(Some(standard), |port| port.parse().ok())?))
 }
