@@ -7,8 +7,15 @@
 //! Hosts are stacked: `claims::Queue` over `interrupt::Interruptible` over `record::Recorder` over the one that acts,
 //! so that a command which waited in line is not started after Ctrl-C, and what was never done is not told as done.
 
+mod channel;
 pub mod claims;
+mod content;
+mod facts;
+mod http;
 pub mod interrupt;
+pub mod local;
+mod node;
+mod process;
 pub mod record;
 
 use std::sync::Arc;

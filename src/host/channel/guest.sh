@@ -1,0 +1,395 @@
+# The far end of a channel: answers Ops inside a machine. POSIX sh and coreutils; nothing is installed.
+#
+# Standard input: one line per op, a call of `op` with its arguments quoted for the shell, followed by exactly as many
+# payload bytes as the call announces. Standard output: per op an answer, which is fields that end in NUL; a field is
+# `=` and data, or `!`, a class of errors (`-`: tell it by the words), a blank and the words; an empty field ends the
+# answer. What is secret comes as a line or as payload, never as an argument of a program.
+
+umask 022
+cd /
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export HOME=/root USER=root LOGNAME=root LANG=C.UTF-8 LC_ALL=C.UTF-8
+# The channel is 3 and 4: nothing that is run here gets hold of it by accident.
+exec 3<&0 4>&1 </dev/null >/dev/null
+
+nl='
+'
+dir=
+count=0
+failed=
+
+# --- answers ---------------------------------------------------------------------------------------------------------
+
+data() { printf '=%s\0' "$1" >&4; }
+
+# CLASS WORDS
+fail() {
+    bad=1
+    printf '!%s %s\0' "$1" "$2" >&4
+}
+
+# FILE: its bytes as one field.
+content() {
+    printf '=' >&4
+    [ -s "$1" ] && base64 -w0 <"$1" >&4
+    printf '\0' >&4
+}
+
+# --- calls -----------------------------------------------------------------------------------------------------------
+
+# A new batch: earlier failures are forgotten.
+batch() { failed=; }
+
+# EFFECT PAYLOAD-BYTES FUNCTION ARGUMENT...
+op() {
+    effect=$1 bytes=$2 bad=
+    shift 2
+    if [ "$failed" ]; then
+        skip
+        fail not_run 'an earlier change of the batch failed'
+    else
+        "$@"
+        if [ "$bad" ] && [ "$effect" = change ]; then failed=1; fi
+    fi
+    printf '\0' >&4
+}
+
+refuse() {
+    skip
+    fail "$1" "$2"
+}
+
+# The payload must always be taken whole, or its rest would be read as calls.
+skip() { if [ "$bytes" -gt 0 ]; then head -c "$bytes" <&3 >/dev/null; fi; }
+
+# REDIRECTED-TO FILE, by `>` or `>>`: takes the payload; words of a failure in $words.
+receive() { words=$({ head -c "$bytes" <&3 | { cat >"$1" || cat >/dev/null; }; } 2>&1); }
+receive_more() { words=$({ head -c "$bytes" <&3 | { cat >>"$1" || cat >/dev/null; }; } 2>&1); }
+
+# A private directory in memory, for output and standard input of programs.
+scratch() {
+    if [ "$dir" ] && [ -d "$dir" ]; then return 0; fi
+    for at in /run /dev/shm /tmp; do
+        if dir=$(mktemp -d "$at/phoenix.XXXXXXXX" 2>/dev/null); then
+            trap 'rm -rf "$dir"' EXIT
+            return 0
+        fi
+    done
+    words='no directory for temporary files: tried /run, /dev/shm and /tmp'
+    return 1
+}
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+present() { [ -e "$1" ] || [ -L "$1" ]; }
+
+# PATH: whether it can have a file in its place; its directory is in $up. Takes the payload if not.
+room_for() {
+    up=${1%/*}
+    up=${up:-/}
+    if [ -d "$up" ]; then return 0; fi
+    skip
+    while ! present "$up"; do
+        up=${up%/*}
+        up=${up:-/}
+    done
+    if [ -d "$up" ] || [ -L "$up" ]; then
+        fail not_found "$1: the directory does not exist"
+    else
+        fail not_a_directory "$1: $up is no directory"
+    fi
+    return 1
+}
+
+# FILE MODE OWNER GROUP; words of a failure in $words.
+attributes() {
+    if [ "$3$4" ]; then words=$(chown -- "$3${4:+:$4}" "$1" 2>&1) || return 1; fi
+    if [ "$2" ]; then words=$(chmod -- "$2" "$1" 2>&1) || return 1; fi
+}
+
+stat_path() {
+    present "$1" || return 0
+    words=$(stat -c '%f %s %u %g %t %T %U %G' -- "$1" 2>&1) || { fail - "$words"; return; }
+    data "$words"
+    if [ -L "$1" ]; then
+        printf '=' >&4
+        readlink -n -- "$1" >&4
+        printf '\0' >&4
+    fi
+}
+
+# PATH BYTES
+read_file() {
+    [ -e "$1" ] || return 0
+    if [ -d "$1" ]; then fail is_a_directory "$1: is a directory"; return; fi
+    printf '=' >&4
+    words=$({ head -c "$2" -- "$1" | base64 -w0 >&4; } 2>&1)
+    printf '\0' >&4
+    if [ "$words" ]; then fail - "$words"; fi
+}
+
+digest() {
+    [ -e "$1" ] || return 0
+    if [ -d "$1" ]; then fail is_a_directory "$1: is a directory"; return; fi
+    words=$(sha256sum 2>&1 <"$1") && data "$words" || fail - "$words"
+}
+
+list() {
+    [ -e "$1" ] || return 0
+    if [ ! -d "$1" ]; then fail not_a_directory "$1: is no directory"; return; fi
+    data ''
+    words=$(find "$1/" -mindepth 1 -maxdepth 1 -printf '=%y%f\0' 2>&1 >&4)
+    if [ "$words" ]; then fail - "$words"; fi
+}
+
+# DIRECTORY SUFFIX
+read_all() {
+    for file in "$1/$2" "$1"/.*"$2" "$1"/*"$2"; do
+        if [ ! -f "$file" ] || [ -L "$file" ]; then continue; fi
+        data "${file##*/}"
+        content "$file"
+    done
+}
+
+# FILE...: one field each, empty for what is absent.
+read_files() {
+    for file in "$@"; do content "$file"; done
+}
+
+# PATH MODE OWNER GROUP [LOCK DIGEST]
+write() {
+    if [ -d "$1" ] && [ ! -L "$1" ]; then skip; fail is_a_directory "$1: is a directory"; return; fi
+    room_for "$1" || return 0
+    count=$((count + 1))
+    new=${up%/}/.phoenix-$$-$count
+    # Nobody else may read it before it has its own mode.
+    umask 077
+    receive "$new"
+    umask 022
+    if [ "$words" ] || [ "$(stat -c %s -- "$new")" != "$bytes" ]; then
+        rm -f -- "$new"
+        fail - "${words:-$1: the content did not arrive whole}"
+    elif [ "${5-}" ]; then
+        { if flock -w 10 9; then replace "$@"; else fail timeout "can't lock file '$5' - got timeout"; fi; } 9>>"$5" ||
+            [ "$bad" ] || fail - "$5: cannot be opened"
+    else
+        replace "$@"
+    fi
+    if [ "$bad" ]; then rm -f -- "$new"; fi
+}
+
+# As write, with the new content in $new.
+replace() {
+    if [ "${5-}" ]; then
+        words=$(sha256sum 2>/dev/null <"$1")
+        if [ "${words%% *}" != "$6" ]; then fail conflict "$1: was changed meanwhile"; return; fi
+    fi
+    mode=$2 owner=$3 group=$4
+    if [ -f "$1" ] && [ ! -L "$1" ] && { [ -z "$mode" ] || [ -z "$owner" ] || [ -z "$group" ]; }; then
+        # shellcheck disable=SC2046 # three numbers
+        set -- "$1" $(stat -c '%a %u %g' -- "$1")
+        mode=${mode:-00$2} owner=${owner:-$3} group=${group:-$4}
+    fi
+    attributes "$new" "${mode:-00644}" "$owner" "$group" && words=$(mv -fT -- "$new" "$1" 2>&1) || fail - "$words"
+}
+
+# PATH SYNC
+append() {
+    if [ -d "$1" ]; then skip; fail is_a_directory "$1: is a directory"; return; fi
+    room_for "$1" || return 0
+    receive_more "$1"
+    if [ "$words" ]; then fail - "$words"; return; fi
+    if [ "$2" ]; then words=$(sync -- "$1" 2>&1) || fail - "$words"; fi
+}
+
+# PATH MODE OWNER GROUP
+make_dir() {
+    if [ -d "$1" ]; then return 0; fi
+    if present "$1"; then fail exists "$1: is no directory"; return; fi
+    words=$(mkdir -p -- "$1" 2>&1) || { fail - "$words"; return; }
+    attributes "$@" || { rmdir -- "$1" 2>/dev/null; fail - "$words"; }
+}
+
+# PATH TARGET
+link() {
+    if [ -e "$1" ] && [ ! -L "$1" ]; then fail exists "$1: is no symlink"; return; fi
+    room_for "$1" || return 0
+    words=$(ln -sfnT -- "$2" "$1" 2>&1) || fail - "$words"
+}
+
+# PATH RECURSIVE
+remove() {
+    present "$1" || return 0
+    if [ "$2" ]; then
+        # Data that is mounted below is somebody else's.
+        words=$(rm -rf --one-file-system --preserve-root=all -- "$1" 2>&1) || fail - "$words"
+    elif [ -d "$1" ] && [ ! -L "$1" ]; then
+        fail is_a_directory "$1: is a directory"
+    else
+        words=$(rm -f -- "$1" 2>&1) || fail - "$words"
+    fi
+}
+
+# FROM TO
+move() {
+    present "$1" || { fail not_found "$1: does not exist"; return; }
+    room_for "$2" || return 0
+    if [ -d "$2" ] && [ ! -L "$2" ] && { [ ! -d "$1" ] || [ -L "$1" ]; }; then
+        fail is_a_directory "$2: is a directory"
+        return
+    fi
+    words=$(mv -fT -- "$1" "$2" 2>&1) || fail - "$words"
+}
+
+# PATH MODE OWNER GROUP
+set_attributes() {
+    [ -e "$1" ] || { fail not_found "$1: does not exist"; return; }
+    attributes "$@" || fail - "$words"
+}
+
+# --- programs --------------------------------------------------------------------------------------------------------
+
+# SECONDS PROGRAM...: run away from the channel; its last words in $words.
+quietly() {
+    code=1
+    scratch || return 1
+    seconds=$1
+    shift
+    timeout -k 5 "$seconds" "$@" >"$dir/said" 2>&1 3<&- 4>&-
+    code=$?
+    words=$(tail -c 4096 "$dir/said")
+    return "$code"
+}
+
+# SECONDS OUTPUT-BYTES CWD USER VARIABLES NAME VALUE... PROGRAM...
+execute() {
+    scratch || { skip; fail - "$words"; return; }
+    seconds=$1 most=$2 cwd=$3 user=$4 variables=$5
+    shift 5
+    if [ "$user" ]; then
+        entry=$(getent passwd "$user") || { skip; fail no_such_user "there is no user '$user'"; return; }
+    fi
+    if [ ! -d "$cwd" ]; then skip; fail not_found "$cwd: the directory does not exist"; return; fi
+    input=/dev/null
+    if [ "$bytes" -gt 0 ]; then
+        input=$dir/in
+        receive "$input"
+        if [ "$words" ]; then : >"$input"; fail - "$words"; return; fi
+    fi
+    [ -p "$dir/1" ] || mkfifo "$dir/1" "$dir/2"
+    dd bs=64k count="$most" iflag=count_bytes status=none <"$dir/1" >"$dir/out" 3<&- 4>&- &
+    out=$!
+    dd bs=64k count="$most" iflag=count_bytes status=none <"$dir/2" >"$dir/err" 3<&- 4>&- &
+    err=$!
+    (
+        cd -- "$cwd" || exit 126
+        if [ "$user" ]; then
+            IFS=: read -r _ _ uid gid _ home _ <<EOT
+$entry
+EOT
+            export USER="$user" LOGNAME="$user" HOME="$home"
+        fi
+        while [ "$variables" -gt 0 ]; do
+            export "$1=$2"
+            shift 2
+            variables=$((variables - 1))
+        done
+        if [ "$user" ]; then set -- setpriv --reuid="$uid" --regid="$gid" --init-groups -- "$@"; fi
+        # Not the other way round: `timeout` of another user could not be told from his programs.
+        exec timeout -k 5 "$seconds" "$@"
+    ) <"$input" >"$dir/1" 2>"$dir/2" 3<&- 4>&-
+    code=$?
+    # A child that goes on in the background may hold the pipes open: what it says later is nobody's business.
+    { sleep 0.3; kill "$out" "$err"; } 2>/dev/null 3<&- 4>&- &
+    patience=$!
+    held=
+    wait "$out" || held=1
+    wait "$err" || held=1
+    if [ "$held" ]; then rm -f "$dir/1" "$dir/2"; fi
+    kill "$patience" 2>/dev/null
+    data "$code"
+    content "$dir/out"
+    content "$dir/err"
+    : >"$dir/out"
+    : >"$dir/err"
+    if [ "$input" != /dev/null ]; then : >"$input"; fi
+}
+
+# --- packages --------------------------------------------------------------------------------------------------------
+
+# SECONDS ARGUMENT...: apt-get that waits for others and asks nobody anything.
+apt() {
+    seconds=$1
+    shift
+    tries=0
+    # DPkg::Lock::Timeout is not obeyed for the lists' own lock.
+    until quietly "$seconds" env DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none NEEDRESTART_SUSPEND=1 \
+        apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -o APT::Color=0 \
+        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"; do
+        tries=$((tries + 1))
+        case $words in
+            *'Could not get lock'*) if [ "$tries" -lt 150 ]; then sleep 2; else break; fi ;;
+            *) break ;;
+        esac
+    done
+    if [ "$code" != 0 ]; then fail - "${words:-apt-get $1: exit status $code}"; fi
+}
+
+# --- units -----------------------------------------------------------------------------------------------------------
+
+unit_states() {
+    words=$(timeout -k 5 60 systemctl --no-pager --no-ask-password show \
+        -p LoadState -p ActiveState -p SubState -p UnitFileState -- "$@" 2>&1 3<&- 4>&-) &&
+        data "$words" || fail - "$words"
+}
+
+# SECONDS ACTION NAME
+unit() {
+    quietly "$1" systemctl --no-pager --no-ask-password "$2" -- "$3" && return 0
+    said=$words
+    case $2 in
+        start | restart | reload)
+            quietly 20 systemctl --no-pager --full --lines=8 status -- "$3"
+            said=$said$nl$words
+            ;;
+    esac
+    fail - "${said:-systemctl $2 $3: no answer}"
+}
+
+# SECONDS NAME OPTION...
+add_user() {
+    seconds=$1 name=$2
+    shift 2
+    if getent group "$name" >/dev/null; then
+        set -- --gid "$name" "$@"
+    else
+        set -- --user-group "$@"
+    fi
+    program "$seconds" useradd "$@" -- "$name"
+}
+
+# SECONDS PROGRAM...
+program() { quietly "$@" || fail - "${words:-$2: exit status $code}"; }
+
+# --- system ----------------------------------------------------------------------------------------------------------
+
+system_state() {
+    words=$(timeout -k 5 10 systemctl is-system-running 2>/dev/null 3<&- 4>&-)
+    data "${words:-offline}"
+}
+
+network() {
+    words=$(ip -o addr show 2>&1) || { fail - "$words"; return; }
+    data "$words"
+    data "$(ip -o route show default 2>&1)$(ip -o -6 route show default 2>/dev/null)"
+}
+
+operating_system() {
+    content /etc/os-release
+    data "$(dpkg --print-architecture 2>/dev/null || uname -m)"
+}
+
+# --- life ------------------------------------------------------------------------------------------------------------
+
+printf '=%s\0\0' "$$" >&4
+while IFS= read -r line <&3; do eval "$line"; done

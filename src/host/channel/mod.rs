@@ -1,0 +1,95 @@
+//! Channels into machines: many Ops through one long-lived shell, in one round trip per batch.
+//!
+//! A channel is a process on the node that stands with one foot in the machine (`lxc-attach`, where that is missing
+//! `pct exec`; on the node itself a plain `sh`) and runs [`guest.sh`](self) there. It is opened by the first batch and
+//! closed before the guest is stopped, snapshotted or cloned, and when the run ends. What goes over it is described at
+//! the head of `guest.sh`; how an Op becomes a call of it is [`lower`]'s business.
+
+mod answer;
+mod call;
+mod lower;
+mod session;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::host::HostError;
+use crate::model::{GuestId, GuestKind};
+use crate::op::{Op, OpResult, Place};
+
+use session::Session;
+
+/// Most bytes that a program may write to one stream, in machines and on the node. It loses the stream beyond that.
+pub(super) const OUTPUT_LIMIT: u64 = 16 << 20;
+
+/// The open channels of a node: at most one per machine, used by one batch at a time.
+#[derive(Default)]
+pub(super) struct Channels {
+    slots: Mutex<BTreeMap<Place, Slot>>,
+}
+
+/// The channel of one machine, if it is open.
+type Slot = Arc<tokio::sync::Mutex<Option<Session>>>;
+
+impl Channels {
+    /// Performs a batch inside a machine, opening its channel if need be.
+    pub(super) async fn perform(&self, place: Place, ops: &[Op]) -> Result<Vec<OpResult>, HostError> {
+        let slot = self.slot(place);
+        let mut session = slot.lock().await;
+        let open = match session.take() {
+            Some(open) => open,
+            None => Session::open(place, &way_into(place)?).await?,
+        };
+        // Whatever goes wrong drops the session, which kills what is left of it; the next batch opens another.
+        let (results, open) = open.perform(ops).await?;
+        *session = Some(open);
+        Ok(results)
+    }
+
+    /// Closes the channel into a machine, after the batch that runs.
+    pub(super) async fn close(&self, place: Place) {
+        let session = self.slot(place).lock().await.take();
+        if let Some(session) = session {
+            session.close().await;
+        }
+    }
+
+    fn slot(&self, place: Place) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry(place).or_default())
+    }
+}
+
+/// The words in front of `sh -c SCRIPT` that lead into a machine.
+fn way_into(place: Place) -> Result<Vec<String>, HostError> {
+    match place {
+        Place::Node => Ok(Vec::new()),
+        Place::Guest(id, GuestKind::Lxc) => Ok(way_into_container(id, super::process::finds("lxc-attach"))),
+        Place::Guest(id, GuestKind::Vm) => {
+            Err(HostError::Unsupported(format!("virtual machine {id} cannot be entered: only containers can so far")))
+        }
+    }
+}
+
+/// `pct exec` ends in the same `lxc-attach`, after half a second of its own.
+fn way_into_container(id: GuestId, attach: bool) -> Vec<String> {
+    let id = id.to_string();
+    let words: &[&str] = if attach {
+        &["lxc-attach", "-n", &id, "--clear-env", "-v", "HOME=/root", "-v", "LANG=C.UTF-8", "--"]
+    } else {
+        &["pct", "exec", &id, "--keep-env", "0", "--"]
+    };
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_without_lxc_attach_is_entered_by_pct_exec() {
+        let id = GuestId::try_from(101).expect("in range");
+        assert_eq!(way_into_container(id, false).join(" "), "pct exec 101 --keep-env 0 --");
+        assert!(way_into_container(id, true).join(" ").starts_with("lxc-attach -n 101 --clear-env "));
+    }
+}

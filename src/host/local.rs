@@ -1,0 +1,171 @@
+//! The node that phoenix runs on.
+
+use std::fs::{self, File, OpenOptions};
+use std::future::Future;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
+use tokio::runtime::Runtime;
+
+use crate::command::{Command, Effect, Output};
+use crate::host::channel::Channels;
+use crate::host::interrupt::Interrupt;
+use crate::host::{Host, HostError, HostHandle, RunLock, http, node, process};
+use crate::op::{Op, OpError, OpErrorKind, OpResult, Place};
+use crate::request::{Request, Response};
+
+/// The lock under which one run at a time acts on the node.
+const LOCK: &str = "/var/lib/phoenix/lock";
+
+/// The real node, as one actor sees it.
+pub struct Local {
+    shared: Arc<Shared>,
+    permit: Permit,
+}
+
+/// What all actors have in common.
+struct Shared {
+    runtime: Runtime,
+    channels: Channels,
+    interrupt: Interrupt,
+    lock: PathBuf,
+}
+
+impl Local {
+    /// The node; sleeping on it ends with `interrupt`.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn new(interrupt: Interrupt) -> Result<Local, HostError> {
+        Local::with_lock(interrupt, Path::new(LOCK))
+    }
+
+    /// The node, with its run lock somewhere else.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn with_lock(interrupt: Interrupt, lock: &Path) -> Result<Local, HostError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|error| failed("start of the runtime", &error))?;
+        let lock = lock.to_owned();
+        let shared = Arc::new(Shared { runtime, channels: Channels::default(), interrupt, lock });
+        Ok(Local { shared, permit: Permit::default() })
+    }
+
+    fn wait<T>(&self, what: impl Future<Output = T>) -> T {
+        self.shared.runtime.block_on(what)
+    }
+
+    /// What needs no process is done right here, the rest over a channel to the node's own shell.
+    fn perform_here(&self, ops: &[Op]) -> Result<Vec<OpResult>, HostError> {
+        let mut results: Vec<OpResult> = Vec::with_capacity(ops.len());
+        let mut failed = false;
+        for op in ops {
+            let result = match node::perform_unless(failed, op) {
+                Some(result) => result,
+                None => {
+                    let channel = self.shared.channels.perform(Place::Node, std::slice::from_ref(op));
+                    self.wait(channel)?.pop().unwrap_or_else(|| Err(OpError::new(OpErrorKind::Failed, "no answer")))
+                }
+            };
+            failed |= result.is_err() && op.effect() == Effect::Change;
+            results.push(result);
+        }
+        Ok(results)
+    }
+}
+
+impl Host for Local {
+    fn run(&self, command: &Command) -> Result<Output, HostError> {
+        self.wait(process::run(command))
+    }
+
+    fn perform(&self, place: Place, ops: &[Op]) -> Result<Vec<OpResult>, HostError> {
+        match place {
+            Place::Node => self.perform_here(ops),
+            Place::Guest(..) if ops.is_empty() => Ok(Vec::new()),
+            Place::Guest(..) => self.wait(self.shared.channels.perform(place, ops)),
+        }
+    }
+
+    fn request(&self, request: &Request) -> Result<Response, HostError> {
+        self.wait(http::send(request))
+    }
+
+    fn sleep(&self, duration: Duration) -> Result<(), HostError> {
+        if self.shared.interrupt.wait(duration) { Err(HostError::Interrupted) } else { Ok(()) }
+    }
+
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::now()
+    }
+
+    fn actor(&self, _: &str) -> HostHandle {
+        Arc::new(Local { shared: Arc::clone(&self.shared), permit: Permit::default() })
+    }
+
+    fn park(&self) {
+        self.permit.wait();
+    }
+
+    fn wake(&self) {
+        self.permit.give();
+    }
+
+    fn close_channel(&self, place: Place) {
+        self.wait(self.shared.channels.close(place));
+    }
+
+    fn lock(&self, owner: &str) -> Result<RunLock, HostError> {
+        take_lock(&self.shared.lock, owner).map(|lock| Box::new(lock) as RunLock)
+    }
+}
+
+/// One wake that is kept until somebody waits for it.
+#[derive(Default)]
+struct Permit {
+    given: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Permit {
+    fn give(&self) {
+        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_one();
+    }
+
+    fn wait(&self) {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*given {
+            given = self.changed.wait(given).unwrap_or_else(PoisonError::into_inner);
+        }
+        *given = false;
+    }
+}
+
+/// Locks the file for as long as the answer lives. The kernel holds the lock, so it dies with the process.
+fn take_lock(path: &Path, owner: &str) -> Result<File, HostError> {
+    let failed = |error: io::Error| failed(&path.display().to_string(), &error);
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(failed)?;
+    }
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    let mut file = file.map_err(failed)?;
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut owner = String::new();
+        file.read_to_string(&mut owner).map_err(failed)?;
+        return Err(HostError::Locked { owner });
+    }
+    file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(owner.as_bytes())).map_err(failed)?;
+    Ok(file)
+}
+
+fn failed(what: &str, error: &io::Error) -> HostError {
+    HostError::Io { what: what.to_owned(), reason: error.to_string() }
+}
