@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT, CONNECTION, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Uri, header};
 use hyper_util::rt::TokioIo;
@@ -35,7 +35,7 @@ pub(super) async fn send(request: &Request) -> Result<Response, HostError> {
 }
 
 /// The reason is for people: the innermost cause says most.
-fn words(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn words(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
@@ -44,6 +44,26 @@ fn words(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 async fn exchange(request: &Request) -> Result<Response, String> {
+    let Opened { answer, chain } = open(request).await?;
+    let status = answer.status().as_u16();
+    let header = |(name, value): (&HeaderName, &HeaderValue)| {
+        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    let headers = answer.headers().iter().map(header).collect();
+    let body = Limited::new(answer.into_body(), BODY_LIMIT).collect().await.map_err(|error| words(error.as_ref()))?;
+    Ok(Response { status, headers, body: body.to_bytes().to_vec(), chain })
+}
+
+/// An answer whose body is still to come.
+pub(super) struct Opened {
+    /// Status, headers, and where the body comes from.
+    pub(super) answer: hyper::Response<Incoming>,
+    /// The peer's certificates (DER), leaf first.
+    chain: Vec<Vec<u8>>,
+}
+
+/// Sends a request and waits for the beginning of the answer. The error is the reason in words.
+pub(super) async fn open(request: &Request) -> Result<Opened, String> {
     let uri: Uri = request.url.parse().map_err(|error| format!("no URL: {error}"))?;
     let host = uri.host().ok_or("the URL names no host")?.trim_matches(['[', ']']).to_owned();
     let secure = match uri.scheme_str() {
@@ -54,15 +74,14 @@ async fn exchange(request: &Request) -> Result<Response, String> {
     let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
     let stream = connect(request.connect_to, &host, port).await?;
     if !secure {
-        return talk(stream, request, &uri).await;
+        return Ok(Opened { answer: talk(stream, request, &uri).await?, chain: Vec::new() });
     }
     let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
     let connector = TlsConnector::from(Arc::new(client(&request.trust)?));
     let stream = connector.connect(name, stream).await.map_err(|error| words(&error))?;
     let peer = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let chain = peer.iter().map(|certificate| certificate.to_vec()).collect();
-    let response = talk(stream, request, &uri).await?;
-    Ok(Response { chain, ..response })
+    Ok(Opened { answer: talk(stream, request, &uri).await?, chain })
 }
 
 /// Tries the addresses of a name in turn.
@@ -74,7 +93,7 @@ async fn connect(to: Option<SocketAddr>, host: &str, port: u16) -> Result<TcpStr
     stream.map_err(|error| words(&error))
 }
 
-async fn talk<S>(stream: S, request: &Request, uri: &Uri) -> Result<Response, String>
+async fn talk<S>(stream: S, request: &Request, uri: &Uri) -> Result<hyper::Response<Incoming>, String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -82,14 +101,7 @@ where
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| words(&error))?;
     // Ends when the sender is dropped at the latest.
     tokio::spawn(connection);
-    let answer = sender.send_request(message(request, uri)?).await.map_err(|error| words(&error))?;
-    let status = answer.status().as_u16();
-    let header = |(name, value): (&HeaderName, &HeaderValue)| {
-        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-    };
-    let headers = answer.headers().iter().map(header).collect();
-    let body = Limited::new(answer.into_body(), BODY_LIMIT).collect().await.map_err(|error| words(error.as_ref()))?;
-    Ok(Response { status, headers, body: body.to_bytes().to_vec(), chain: Vec::new() })
+    sender.send_request(message(request, uri)?).await.map_err(|error| words(&error))
 }
 
 fn message(request: &Request, uri: &Uri) -> Result<hyper::Request<Full<Bytes>>, String> {

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use crate::command::{Command, Effect, Output};
 use crate::host::channel::Channels;
 use crate::host::interrupt::Interrupt;
-use crate::host::{Host, HostError, HostHandle, RunLock, http, node, process};
+use crate::host::{Host, HostError, HostHandle, RunLock, fetch, http, node, process};
 use crate::op::{Op, OpError, OpErrorKind, OpResult, Place};
 use crate::request::{Request, Response};
 
@@ -67,9 +67,12 @@ impl Local {
         let mut results: Vec<OpResult> = Vec::with_capacity(ops.len());
         let mut failed = false;
         for op in ops {
-            let result = match node::perform_unless(failed, op) {
-                Some(result) => result,
-                None => {
+            let result = match (node::perform_unless(failed, op), op) {
+                (Some(result), _) => result,
+                (None, Op::Fetch { url, sha256, member, path }) => {
+                    self.wait(fetch::fetch(url, sha256.as_deref(), member.as_deref(), path))
+                }
+                (None, op) => {
                     let channel = self.shared.channels.perform(Place::Node, std::slice::from_ref(op));
                     self.wait(channel)?.pop().unwrap_or_else(|| Err(OpError::new(OpErrorKind::Failed, "no answer")))
                 }

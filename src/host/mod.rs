@@ -11,6 +11,7 @@ mod channel;
 pub mod claims;
 mod content;
 mod facts;
+mod fetch;
 mod http;
 pub mod interrupt;
 pub mod local;

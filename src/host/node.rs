@@ -21,7 +21,7 @@ use crate::op::{Attributes, Content, Entry, FileKind, Guard, Op, OpError, OpErro
 /// How long a guard's lock file is waited for, as Proxmox's own tools do.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Performs an op if it is one of those that need no process; unless a change of its batch `failed` before.
+/// Performs an op if it is one of those that need neither process nor network; unless a change of its batch `failed` before.
 pub(super) fn perform_unless(failed: bool, op: &Op) -> Option<OpResult> {
     if failed {
         return Some(Err(OpError::new(OpErrorKind::NotRun, "an earlier change of the batch failed")));
@@ -49,7 +49,8 @@ fn perform(op: &Op) -> Option<OpResult> {
         Op::Accounts => accounts(),
         Op::Listening => listening(),
         Op::Os => known_file("/etc/os-release").map(|release| facts::os(&release, architecture())),
-        Op::RefreshPackages
+        Op::Fetch { .. }
+        | Op::RefreshPackages
         | Op::InstallPackages { .. }
         | Op::RemovePackages { .. }
         | Op::Units { .. }
@@ -198,7 +199,7 @@ fn write(path: &str, content: &Content, attributes: &Attributes, guard: Option<&
 }
 
 /// A name in the same directory that nobody else uses.
-fn beside(path: &str) -> String {
+pub(super) fn beside(path: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
     format!("{directory}/.phoenix-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))

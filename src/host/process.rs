@@ -3,12 +3,14 @@
 use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::command::{Command, Output};
 use crate::host::HostError;
@@ -84,39 +86,20 @@ pub(super) async fn run(command: &Command) -> Result<Output, HostError> {
             io::ErrorKind::NotFound => HostError::NotFound { program: command.program.clone() },
             _ => failed(error),
         })?;
-    let group = Group::of(&child);
-    let mut stdout = Vec::new();
-    let mut stderr = Vec::new();
-    let status = {
-        let mut guard = KillOnDrop(group);
-        let talk = {
-            let feed = feed(child.stdin.take(), command.stdin.as_ref());
-            let out = drain(child.stdout.take(), &mut stdout);
-            let err = drain(child.stderr.take(), &mut stderr);
-            async { tokio::join!(feed, out, err) }
-        };
-        tokio::pin!(talk);
-        let mut talking = true;
-        let deadline = Instant::now() + command.timeout;
-        loop {
-            tokio::select! {
-                status = child.wait() => {
-                    if talking {
-                        let _ = timeout(PATIENCE, &mut talk).await;
-                    }
-                    // What it left behind in the background is meant to go on.
-                    guard.0 = Group(None);
-                    break status.map_err(failed)?;
-                }
-                _ = &mut talk, if talking => talking = false,
-                () = sleep_until(deadline) => {
-                    group.signal(Signal::INT);
-                    let _ = timeout(CLEAN_UP, child.wait()).await;
-                    return Err(HostError::Timeout { what: command.to_string(), after: command.timeout });
-                }
-            }
-        }
+    let mut guard = KillOnDrop(Group::of(&child));
+    tokio::spawn(feed(child.stdin.take(), command.stdin.clone()));
+    let stdout = Drain::start(child.stdout.take());
+    let stderr = Drain::start(child.stderr.take());
+    let Ok(status) = timeout(command.timeout, child.wait()).await else {
+        guard.0.signal(Signal::INT);
+        let _ = timeout(CLEAN_UP, child.wait()).await;
+        return Err(HostError::Timeout { what: command.to_string(), after: command.timeout });
     };
+    // What it left behind in the background is meant to go on.
+    guard.0 = Group(None);
+    let status = status.map_err(failed)?;
+    let patience = Instant::now() + PATIENCE;
+    let (stdout, stderr) = (stdout.finish(patience).await, stderr.finish(patience).await);
     if [&stdout, &stderr].iter().any(|stream| stream.len() as u64 > OUTPUT_LIMIT) {
         let reason = format!("wrote more than {} MiB to one stream", OUTPUT_LIMIT >> 20);
         return Err(HostError::Io { what: format!("`{command}`"), reason });
@@ -125,16 +108,38 @@ pub(super) async fn run(command: &Command) -> Result<Output, HostError> {
 }
 
 /// Writes standard input and closes it; a program need not read it.
-async fn feed(stdin: Option<ChildStdin>, input: Option<&Sealed>) {
+async fn feed(stdin: Option<ChildStdin>, input: Option<Sealed>) {
     if let (Some(mut stdin), Some(input)) = (stdin, input) {
         let _ = stdin.write_all(input.expose().as_bytes()).await;
     }
 }
 
 /// Reads a stream up to one byte beyond the limit; then the program loses it.
-async fn drain(stream: Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>) {
-    if let Some(stream) = stream {
-        let _ = stream.take(OUTPUT_LIMIT + 1).read_to_end(into).await;
+struct Drain {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reading: JoinHandle<()>,
+}
+
+impl Drain {
+    fn start(stream: Option<impl AsyncRead + Unpin + Send + 'static>) -> Drain {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&bytes);
+        let reading = tokio::spawn(async move {
+            let Some(stream) = stream else { return };
+            let mut stream = stream.take(OUTPUT_LIMIT + 1);
+            let mut chunk = vec![0; 1 << 14];
+            while let Ok(count @ 1..) = stream.read(&mut chunk).await {
+                into.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&chunk[..count]);
+            }
+        });
+        Drain { bytes, reading }
+    }
+
+    /// What came until the stream's end, or until `patience` ends.
+    async fn finish(mut self, patience: Instant) -> Vec<u8> {
+        let _ = timeout_at(patience, &mut self.reading).await;
+        self.reading.abort();
+        std::mem::take(&mut *self.bytes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

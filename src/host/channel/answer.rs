@@ -72,8 +72,6 @@ pub(super) fn meaning(words: &str) -> OpErrorKind {
         ("Disk quota exceeded", OpErrorKind::NoSpace),
         ("You don't have enough free space", OpErrorKind::NoSpace),
         ("Could not get lock", OpErrorKind::Timeout),
-        ("Unable to locate package", OpErrorKind::NotFound),
-        ("has no installation candidate", OpErrorKind::NotFound),
         ("invalid user", OpErrorKind::NoSuchUser),
         ("invalid group", OpErrorKind::NoSuchUser),
         ("does not exist", OpErrorKind::NoSuchUser),

@@ -1,9 +1,10 @@
 //! One op as a call of the shell at the far end: a line, its payload, its time limit, and how its answer is read.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::command::Effect;
 use crate::host::channel::answer::Answer;
@@ -104,12 +105,22 @@ impl Call {
     pub(super) async fn send_payload(&self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         match &self.payload {
             Payload::None => Ok(()),
-            Payload::Bytes(bytes) | Payload::Content(Content::Bytes(bytes), _) => to.write_all(bytes).await,
+            Payload::Bytes(bytes) => to.write_all(bytes).await,
+            Payload::Content(Content::Bytes(bytes), _) => to.write_all(bytes).await,
             Payload::Content(Content::Text(text), _) => to.write_all(text.expose().as_bytes()).await,
             Payload::Content(Content::NodeFile { path, .. }, length) => {
-                let mut file = tokio::fs::File::open(path).await?.take(*length);
-                let sent = tokio::io::copy(&mut file, to).await?;
-                if sent == *length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+                let mut file = File::open(path)?.take(*length);
+                let mut chunk = vec![0; 1 << 16];
+                let mut left = *length;
+                while left > 0 {
+                    let count = file.read(&mut chunk)?;
+                    if count == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    to.write_all(&chunk[..count]).await?;
+                    left -= count as u64;
+                }
+                Ok(())
             }
         }
     }

@@ -356,18 +356,6 @@ unit() {
     fail - "${said:-systemctl $2 $3: no answer}"
 }
 
-# SECONDS NAME OPTION...
-add_user() {
-    seconds=$1 name=$2
-    shift 2
-    if getent group "$name" >/dev/null; then
-        set -- --gid "$name" "$@"
-    else
-        set -- --user-group "$@"
-    fi
-    program "$seconds" useradd "$@" -- "$name"
-}
-
 # SECONDS PROGRAM...
 program() { quietly "$@" || fail - "${words:-$2: exit status $code}"; }
 

@@ -1,12 +1,12 @@
 //! One open channel: the process, its two ends, and batches over it.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::time::timeout;
 
@@ -66,31 +66,25 @@ impl Session {
 
     /// Performs a batch. The session comes back only if it can be used again.
     pub(super) async fn perform(mut self, ops: &[Op]) -> Result<(Vec<OpResult>, Session), HostError> {
-        let calls: Vec<Lowered> = ops.iter().map(lower::lower).collect();
-        let outcome = {
-            let send = send(self.input.as_mut(), &calls);
-            let receive = receive(&mut self.output, ops, &calls);
-            tokio::pin!(send, receive);
-            let mut sending = true;
-            loop {
-                tokio::select! {
-                    outcome = &mut receive => break outcome,
-                    sent = &mut send, if sending => match sent {
-                        // A far end that is gone shows in what it does not answer.
-                        Err(error) if error.kind() != ErrorKind::BrokenPipe => break Err(Broken::Gone(error)),
-                        _ => sending = false,
-                    },
-                }
+        let calls: Arc<[Lowered]> = ops.iter().map(lower::lower).collect();
+        // Both directions at once: the far end may answer much before it has taken everything.
+        let sending = tokio::spawn(send(self.input.take(), Arc::clone(&calls)));
+        let received = receive(&mut self.output, ops, &calls).await;
+        if received.is_err() {
+            sending.abort();
+        }
+        let sent = sending.await.map_err(io::Error::other).and_then(|sent| sent);
+        match (received, sent) {
+            (Ok(results), Ok(input)) => {
+                self.input = input;
+                Ok((results, self))
             }
-        };
-        match outcome {
-            Ok(results) => Ok((results, self)),
-            Err(Broken::Late(what, after)) => {
+            (Err(Broken::Late(what, after)), _) => {
                 Err(HostError::Timeout { what: format!("{}: {what}", self.place), after })
             }
-            Err(Broken::Gone(error)) => {
-                let place = self.place.to_string();
-                Err(HostError::Lost { place, reason: self.last_words(&error.to_string()).await })
+            (Err(Broken::Gone(error)), _) | (Ok(_), Err(error)) => {
+                let reason = self.last_words(&error.to_string()).await;
+                Err(HostError::Lost { place: self.place.to_string(), reason })
             }
         }
     }
@@ -119,16 +113,18 @@ enum Broken {
     Gone(io::Error),
 }
 
-async fn send(input: Option<&mut ChildStdin>, calls: &[Lowered]) -> io::Result<()> {
-    let Some(input) = input else { return Ok(()) };
-    // Lines and small payloads are gathered: the far end gets a batch in few pieces.
-    let mut writer = tokio::io::BufWriter::with_capacity(1 << 16, input);
+/// Sends a batch; a far end that cannot be given all of it loses its input, and leaves.
+async fn send(input: Option<ChildStdin>, calls: Arc<[Lowered]>) -> io::Result<Option<ChildStdin>> {
+    let Some(input) = input else { return Ok(None) };
+    // Lines and small payloads are gathered: a batch goes in few pieces.
+    let mut writer = BufWriter::with_capacity(1 << 16, input);
     writer.write_all(b"batch\n").await?;
-    for Lowered { line, call } in calls {
+    for Lowered { line, call } in calls.iter() {
         writer.write_all(line.as_bytes()).await?;
         call.send_payload(&mut writer).await?;
     }
-    writer.flush().await
+    writer.flush().await?;
+    Ok(Some(writer.into_inner()))
 }
 
 async fn receive(output: &mut BufReader<ChildStdout>, ops: &[Op], calls: &[Lowered]) -> Result<Vec<OpResult>, Broken> {

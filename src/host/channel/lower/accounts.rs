@@ -16,7 +16,9 @@ pub(super) fn list() -> Call {
 }
 
 pub(super) fn add_user(name: &str, uid: Option<u32>, system: bool, home: Option<&str>, shell: Option<&str>) -> Call {
-    let mut call = Call::new("add_user").arg(seconds(LIMIT)).arg(name);
+    let shell = shell.unwrap_or(if system { "/usr/sbin/nologin" } else { "/bin/bash" });
+    let mut call =
+        Call::new("program").arg(seconds(LIMIT)).arg("useradd").arg("--user-group").arg("--shell").arg(shell);
     call = call.arg(if system { "--system" } else { "--create-home" });
     if let Some(uid) = uid {
         call = call.arg("--uid").arg(uid);
@@ -24,10 +26,7 @@ pub(super) fn add_user(name: &str, uid: Option<u32>, system: bool, home: Option<
     if let Some(home) = home {
         call = call.arg("--home-dir").arg(home);
     }
-    if let Some(shell) = shell {
-        call = call.arg("--shell").arg(shell);
-    }
-    call
+    call.arg("--").arg(name)
 }
 
 pub(super) fn add_group(name: &str, gid: Option<u32>, system: bool) -> Call {

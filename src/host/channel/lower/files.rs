@@ -3,7 +3,7 @@
 use crate::host::channel::answer::Answer;
 use crate::host::channel::call::Call;
 use crate::host::content;
-use crate::op::{Attributes, Content, Entry, FileKind, Guard, Op, OpError, OpErrorKind, OpValue, Stat};
+use crate::op::{Attributes, Content, Entry, FileKind, Guard, OpError, OpErrorKind, OpValue, Stat};
 
 pub(super) fn stat(path: &str) -> Result<Call, OpError> {
     Ok(Call::new("stat_path").arg(absolute(path)?).reads(|_, answer| {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::host::channel::answer::Answer;
 use crate::host::channel::call::Call;
-use crate::op::{Op, OpError};
+use crate::op::{Op, OpError, OpErrorKind};
 
 /// A call with its line.
 pub(super) struct Lowered {
@@ -47,6 +47,7 @@ fn call(op: &Op) -> Result<Call, OpError> {
         Op::Remove { path, recursive } => files::remove(path, *recursive),
         Op::Move { from, to } => files::rename(from, to),
         Op::SetAttributes { path, attributes } => files::set_attributes(path, attributes),
+        Op::Fetch { .. } => Err(OpError::new(OpErrorKind::Failed, "files are fetched on the node only")),
         Op::Packages => Ok(packages::list()),
         Op::RefreshPackages => Ok(packages::refresh()),
         Op::InstallPackages { names, recommends } => Ok(packages::install(names, *recommends)),
