@@ -1,1 +1,20 @@
-//! Tests of host.
+//! The real node: programs, requests, waiting, the lock; claims in line; channels under stress in a real container.
+
+#[path = "host/channel.rs"]
+mod channel;
+#[path = "host/claims.rs"]
+mod claims;
+#[path = "host/http.rs"]
+mod http;
+#[path = "host/interrupt.rs"]
+mod interrupt;
+#[path = "host/process.rs"]
+mod process;
+
+use phoenix::host::interrupt::Interrupt;
+use phoenix::host::local::Local;
+
+/// The node that the tests run on.
+fn node() -> Local {
+    Local::new(Interrupt::new()).unwrap()
+}

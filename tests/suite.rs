@@ -4,6 +4,7 @@
 
 mod cli;
 mod config;
+mod conformance;
 mod create;
 mod engine;
 mod failures;
@@ -15,4 +16,5 @@ mod pve;
 mod sandbox;
 mod sandbox_body;
 mod script;
+mod support;
 mod tidy;

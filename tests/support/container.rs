@@ -17,8 +17,7 @@ use rustix::fs::FlockOperation;
 /// Release of the root file system.
 const RELEASE: &str = "bookworm";
 /// What a Proxmox template of Debian has and a minimal one lacks.
-const PACKAGES: &str =
-    "systemd,systemd-sysv,dbus,iproute2,ca-certificates,openssl,procps,netbase,iputils-ping,locales,less,vim-tiny,cron";
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,iproute2,ca-certificates,openssl,procps,netbase";
 /// Ids and addresses of containers are this plus their slot; one slot is one running container on this machine.
 const FIRST_ID: u32 = 900_000;
 const SLOTS: u32 = 250;
@@ -109,11 +108,18 @@ impl Container {
     fn link(&self) {
         sh(&format!("ip addr add {GATEWAY}/32 dev phx{}", self.slot));
         fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
-        // Declared anew each time: adding what is there would add it twice.
+        // Declared anew each time, in one transaction: adding what is there would add it twice.
         sh(&format!(
-            "nft 'table ip phoenix_tests {{ }}; delete table ip phoenix_tests; table ip phoenix_tests {{ \
-             chain out {{ type nat hook postrouting priority 100; \
-             ip saddr {NETWORK}.0/24 oifname != \"phx*\" masquerade; }} }}'"
+            "nft -f - <<'END'\n\
+             table ip phoenix_tests\n\
+             delete table ip phoenix_tests\n\
+             table ip phoenix_tests {{\n\
+             chain out {{\n\
+             type nat hook postrouting priority 100\n\
+             ip saddr {NETWORK}.0/24 oifname != \"phx*\" masquerade\n\
+             }}\n\
+             }}\n\
+             END"
         ));
     }
 
@@ -181,7 +187,9 @@ fn base() -> PathBuf {
             sh(&format!("debootstrap --variant=minbase --include={PACKAGES} {RELEASE} {root} {mirror} >&2"));
             fs::write(unfinished.join("etc/apt/sources.list"), sources).unwrap();
             sh(&format!("apt-config dump | grep -i '::proxy' >{root}/etc/apt/apt.conf.d/00machine || true"));
-            sh(&format!("rm -f {root}/etc/machine-id {root}/var/cache/apt/archives/*.deb; touch {root}/etc/machine-id"));
+            sh(&format!(
+                "rm -f {root}/etc/machine-id {root}/var/cache/apt/archives/*.deb; touch {root}/etc/machine-id"
+            ));
             sh(&format!("chroot {root} apt-get -q update >&2"));
             fs::rename(&unfinished, &base).unwrap();
         }
@@ -193,7 +201,8 @@ fn base() -> PathBuf {
 /// The machine's own sources of the release, as lines of a `sources.list`.
 fn sources() -> String {
     let format = "deb $(REPO_URI) $(RELEASE) $(COMPONENT)";
-    let listed = sh(&format!("apt-get indextargets --format '{format}' 'Created-By: Packages' 'Origin: Debian' | sort -u"));
+    let listed =
+        sh(&format!("apt-get indextargets --format '{format}' 'Created-By: Packages' 'Origin: Debian' | sort -u"));
     let mut lines: Vec<&str> =
         listed.lines().filter(|line| line.split(' ').nth(2).is_some_and(|suite| suite.starts_with(RELEASE))).collect();
     // The release itself first: it is what debootstrap needs.
