@@ -142,6 +142,10 @@ fn a_channel_bears_what_programs_do() {
     let results = perform(vec![node_file(&hex), digest("/opt/big")]);
     assert_eq!(results[1], Ok(OpValue::Digest(Some(hex))));
 
+    // An op means one unit, never a pattern.
+    let pattern = Op::Units { names: vec!["*.service".to_owned()] };
+    assert_eq!(perform(vec![pattern]).remove(0).unwrap_err().kind, OpErrorKind::Failed);
+
     // A thousand operations in one round trip.
     let stats: Vec<Op> = (0..1000).map(|index| Op::Stat { path: format!("/srv/nothing-{index}") }).collect();
     let start = Instant::now();

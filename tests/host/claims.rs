@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use phoenix::command::{Claim, Command, Resource};
+use phoenix::host::HostHandle;
 use phoenix::host::claims::Queue;
-use phoenix::host::{Host, HostHandle};
 use phoenix::model::GuestId;
 
 use super::node;
