@@ -1,1 +1,4 @@
 //! Tests of script.
+
+#[path = "script/bad.rs"]
+mod bad;

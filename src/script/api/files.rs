@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rhai::Dynamic;
 
 use super::signature::{Kind, Parameter, Signature, Type, optional, required};
-use super::{Answer, Given, Verb, verb};
+use super::{Given, Verb, verb};
 use crate::machine::{self, Block, File, Line, SealedJson};
 use crate::op::{Attributes, Content};
 use crate::script::context::Run;

@@ -252,7 +252,7 @@ fn describe(value: &Dynamic) -> String {
 }
 
 /// The type of a value as authors know it.
-pub(crate) fn type_of(value: &Dynamic) -> Type {
+fn type_of(value: &Dynamic) -> Type {
     use super::{Ran, Subject};
     if value.is_unit() {
         Type::Unit

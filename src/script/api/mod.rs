@@ -19,7 +19,7 @@ use rhai::{Dynamic, EvalAltResult, FuncRegistration, ImmutableString, Module, Na
 
 pub(crate) use exec::Ran;
 pub(crate) use facts::Subject;
-pub(crate) use given::{Answer, Context, Given, from_json, to_json, type_of};
+pub(crate) use given::{Answer, Context, Given, from_json, to_json};
 use signature::{Signature, Type};
 
 use super::context::Run;

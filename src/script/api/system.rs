@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::signature::{Kind, Signature, Type, optional, required};
-use super::{Answer, Given, Verb, verb};
+use super::{Given, Verb, verb};
 use crate::machine::{AptRepo, Group, Key, Mount, Packages, Service, User};
 use crate::script::context::Run;
 use crate::script::error::{Raised, Thrown};

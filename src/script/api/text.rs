@@ -10,7 +10,7 @@ use ring::digest::{SHA256, digest};
 
 use super::given::{Context, from_json, to_json};
 use super::signature::{Kind, Signature, Type, required};
-use super::{Answer, Given, Verb, verb};
+use super::{Given, Verb, verb};
 use crate::script::error::{Raised, Thrown};
 use crate::script::text::{hex, version_at_least};
 use crate::script::value::is_opaque;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use rhai::{ParseError, ParseErrorType};
+use rhai::{ParseError, ParseErrorType, Position};
 
-use crate::finding::{Finding, Source};
+use super::vocabulary::Vocabulary;
+use crate::finding::{Finding, Source, did_you_mean};
 
 use crate::script::place::span;
 use crate::script::text::lower_first;
@@ -26,6 +27,10 @@ pub(crate) fn parse_finding(source: &Arc<Source>, error: &ParseError) -> Finding
         {
             ("`eval` is switched off".to_owned(), None)
         }
+        ParseErrorType::Reserved(word) if follows_dot(source, at) => (
+            format!("`{word}` is a reserved word and no method"),
+            did_you_mean(word, Vocabulary::of_runs().member_names()).map(|near| format!("did you mean `{near}`?")),
+        ),
         ParseErrorType::Reserved(word) => (
             format!("`{word}` is a reserved word"),
             Some(format!("as a key of a map write it in quotes: `\"{word}\": ...`, and read it by `map[\"{word}\"]`")),
@@ -40,6 +45,10 @@ pub(crate) fn parse_finding(source: &Arc<Source>, error: &ParseError) -> Finding
     finding
 }
 
+fn follows_dot(source: &Source, at: Position) -> bool {
+    source.text[..span(source, at).start].trim_end().ends_with('.')
+}
+
 /// A top-level constant is visible in functions as `global::NAME` only.
 fn undefined(source: &Source, name: &str) -> Option<String> {
     let constants: Vec<&str> = source
@@ -51,6 +60,6 @@ fn undefined(source: &Source, name: &str) -> Option<String> {
     if constants.contains(&name) {
         return Some(format!("functions see constants of the file as `global::{name}`"));
     }
-    let near = crate::finding::did_you_mean(name, constants.iter().copied())?;
+    let near = did_you_mean(name, constants.iter().copied())?;
     Some(format!("did you mean `global::{near}`?"))
 }
