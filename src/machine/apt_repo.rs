@@ -51,7 +51,7 @@ impl Machine {
         let (key, signed_by) = self.apt_key(name, repo.key.as_ref())?;
         let suite = match &repo.suite {
             Some(suite) => suite.clone(),
-            None => self.facts()?.os.codename,
+            None => self.facts()?.os.codename.clone(),
         };
         let mut text = format!("# Written by phoenix.\nTypes: deb\nURIs: {}\nSuites: {suite}\n", repo.url);
         if !suite.ends_with('/') {

@@ -36,7 +36,7 @@ pub struct CertificateSpec {
     pub key: String,
     /// Mode and owner of both.
     pub attributes: Attributes,
-    /// Renewed when less than this is left; absent: a third of its life.
+    /// Renewed when less than this is left, but never in the first third of its life; absent: a third of its life.
     pub renew_before: Option<Duration>,
     /// Life asked for; absent: the authority's own choice.
     pub lifetime: Option<Duration>,

@@ -1,6 +1,7 @@
 //! What a machine is and has: read in one batch, kept up to date by our own changes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Machine, MachineError};
 use crate::op::{Group, Op, OpValue, User};
@@ -60,20 +61,21 @@ impl Machine {
     ///
     /// # Errors
     /// When the machine does not answer.
-    pub fn facts(&self) -> Result<Facts, MachineError> {
+    pub fn facts(&self) -> Result<Arc<Facts>, MachineError> {
         if let Some(facts) = &self.known().facts {
-            return Ok(facts.clone());
+            return Ok(Arc::clone(facts));
         }
         let mut facts = Facts::default();
         facts.learn(self.all(&[Op::Os, Op::Packages, Op::Accounts])?);
-        self.known().facts = Some(facts.clone());
+        let facts = Arc::new(facts);
+        self.known().facts = Some(Arc::clone(&facts));
         Ok(facts)
     }
 
     /// Takes in what Ops answered after a change of ours.
     pub(super) fn learn(&self, values: Vec<OpValue>) {
         if let Some(facts) = &mut self.known().facts {
-            facts.learn(values);
+            Arc::make_mut(facts).learn(values);
         }
     }
 

@@ -40,7 +40,7 @@ pub struct Machine {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// Facts, unless something made them stale.
-    pub facts: Option<Facts>,
+    pub facts: Option<Arc<Facts>>,
     /// Whether the package index was refreshed since the last change of the apt sources.
     pub index_fresh: bool,
 }

@@ -31,7 +31,7 @@ pub(super) struct Measure<'a> {
     pub names: &'a BTreeSet<String>,
     pub root: &'a CertificateDer<'static>,
     pub now: jiff::Timestamp,
-    /// Renewed when less than this is left; absent: a third of its life.
+    /// Renewed when less than this is left, but never in the first third of its life; absent: a third of its life.
     pub renew_before: Option<Duration>,
 }
 
@@ -67,8 +67,10 @@ impl Issued {
             return Some(format!("expired {}", self.until()));
         }
         let life = self.not_after - self.not_before;
-        let margin =
+        let before =
             measure.renew_before.map_or(life / 3, |before| i64::try_from(before.as_secs()).unwrap_or(i64::MAX));
+        // One that was due as soon as it is issued would be issued again by every run.
+        let margin = before.min(life - life / 3);
         if left < margin {
             return Some(format!("expires {}", self.until()));
         }
@@ -85,8 +87,10 @@ impl Issued {
             .build()
             .map_err(|error| problem(&error))?;
         let (leaf, rest) = self.chain.split_first().ok_or("holds no certificate")?;
-        let first = measure.names.first().map(String::as_str).unwrap_or_default().to_owned();
-        let name = ServerName::try_from(first).map_err(|error| problem(&error))?;
+        let first = measure.names.first().map(String::as_str).unwrap_or_default();
+        // A pattern is no name: what it stands for is.
+        let name = first.strip_prefix("*.").map_or_else(|| first.to_owned(), |rest| format!("any.{rest}"));
+        let name = ServerName::try_from(name).map_err(|error| problem(&error))?;
         let seconds = u64::try_from(measure.now.as_second()).unwrap_or_default();
         let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         verifier.verify_server_cert(leaf, rest, &name, &[], now).map(drop).map_err(|error| problem(&error))

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::{Machine, MachineError, path};
-use crate::op::{Attributes, Content, FileKind, Op, OpErrorKind, OpValue};
+use crate::op::{Attributes, Content, Entry, FileKind, Op, OpErrorKind, OpValue};
 
 /// Where digests are kept inside the machine.
 pub const WATCH_DIR: &str = "/var/lib/phoenix/watch";
@@ -48,65 +48,34 @@ impl Machine {
     /// they were when `name` last succeeded. A path that is missing is simply not part of it.
     pub(super) fn watch(&self, name: &str, paths: &[String]) -> Result<Watch, MachineError> {
         let record = format!("{WATCH_DIR}/{}", name.replace('/', "_"));
-        let mut ops = vec![Op::Read { path: record.clone(), limit: RECORD_LIMIT }];
+        let mut batch = vec![Op::Read { path: record.clone(), limit: RECORD_LIMIT }];
         for path in paths {
             let path = path::absolute(path)?;
-            ops.extend([Op::Digest { path: path.clone() }, Op::List { path }]);
+            batch.extend([Op::Digest { path: path.clone() }, Op::List { path }]);
         }
-        let mut results = ops.iter().zip(self.perform(&ops)?);
-        let then = match results.next() {
-            Some((_, Ok(OpValue::Bytes(bytes)))) => bytes.map(|bytes| parse(&bytes)),
-            Some((op, Err(source))) => return Err(MachineError::Op { op: op.to_string(), source }),
-            _ => return Err(self.broken("another answer than asked for by a watch")),
-        };
-        let mut now = BTreeMap::new();
-        let mut directories = Vec::new();
-        let rest: Vec<_> = results.map(|(op, result)| (op.clone(), result)).collect();
-        for (op, result) in rest {
-            match (op, result) {
-                (Op::Digest { path }, Ok(OpValue::Digest(Some(digest)))) => {
-                    now.insert(path, digest);
-                }
-                (Op::Digest { .. }, Ok(OpValue::Digest(None))) => {}
-                (Op::Digest { .. }, Err(error)) if error.kind == OpErrorKind::IsADirectory => {}
-                (Op::List { path }, Ok(OpValue::Entries(Some(entries)))) => directories.push((path, entries)),
-                (Op::List { .. }, Ok(OpValue::Entries(None))) => {}
-                (Op::List { .. }, Err(error)) if error.kind == OpErrorKind::NotADirectory => {}
-                (op, Err(source)) => return Err(MachineError::Op { op: op.to_string(), source }),
-                (op, Ok(_)) => return Err(self.broken(format!("another answer than asked for by `{op}`"))),
-            }
-        }
-        while !directories.is_empty() {
-            let mut ops = Vec::new();
-            for (directory, entries) in directories.drain(..) {
-                for entry in entries {
-                    let path = format!("{}/{}", directory.trim_end_matches('/'), entry.name);
-                    match entry.kind {
-                        FileKind::File | FileKind::Symlink => ops.push(Op::Digest { path }),
-                        FileKind::Directory => ops.push(Op::List { path }),
-                        FileKind::Other => {}
+        let (mut now, mut then) = (BTreeMap::new(), None);
+        // One round trip for each level of directories.
+        while !batch.is_empty() {
+            let mut below = Vec::new();
+            for (op, result) in batch.iter().zip(self.perform(&batch)?) {
+                match (op, result) {
+                    (Op::Read { .. }, Ok(OpValue::Bytes(bytes))) => then = bytes.map(|bytes| parse(&bytes)),
+                    (Op::Digest { path }, Ok(OpValue::Digest(digest))) => {
+                        now.extend(digest.map(|digest| (path.clone(), digest)));
                     }
+                    (Op::List { path }, Ok(OpValue::Entries(entries))) => {
+                        below.extend(entries.into_iter().flatten().filter_map(|entry| look_at(path, &entry)));
+                    }
+                    (Op::Digest { .. }, Err(error)) if error.kind == OpErrorKind::IsADirectory => {}
+                    (Op::List { .. }, Err(error)) if error.kind == OpErrorKind::NotADirectory => {}
+                    (op, Err(source)) => return Err(MachineError::Op { op: op.to_string(), source }),
+                    (op, Ok(_)) => return Err(self.broken(format!("another answer than asked for by `{op}`"))),
                 }
             }
-            if now.len() + ops.len() > MOST {
+            if now.len() + below.len() > MOST {
                 return Err(MachineError::Invalid(format!("more than {MOST} files to watch in {}", paths.join(", "))));
             }
-            if ops.is_empty() {
-                break;
-            }
-            for (op, result) in ops.iter().zip(self.perform(&ops)?) {
-                match (op, result) {
-                    (Op::Digest { path }, Ok(OpValue::Digest(Some(digest)))) => {
-                        now.insert(path.clone(), digest);
-                    }
-                    (Op::List { path }, Ok(OpValue::Entries(Some(entries)))) => {
-                        directories.push((path.clone(), entries))
-                    }
-                    (_, Ok(_)) => {}
-                    (_, Err(error)) if error.kind == OpErrorKind::IsADirectory => {}
-                    (op, Err(source)) => return Err(MachineError::Op { op: op.to_string(), source }),
-                }
-            }
+            batch = below;
         }
         Ok(Watch { record, now, then })
     }
@@ -130,6 +99,16 @@ impl Machine {
             },
         ])?;
         Ok(())
+    }
+}
+
+/// How an entry of a watched directory is looked at.
+fn look_at(directory: &str, entry: &Entry) -> Option<Op> {
+    let path = format!("{}/{}", directory.trim_end_matches('/'), entry.name);
+    match entry.kind {
+        FileKind::File | FileKind::Symlink => Some(Op::Digest { path }),
+        FileKind::Directory => Some(Op::List { path }),
+        FileKind::Other => None,
     }
 }
 

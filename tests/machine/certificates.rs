@@ -230,6 +230,20 @@ fn it_is_issued_again_when_it_is_not_right_any_more() {
 }
 
 #[test]
+fn patterns_and_long_margins_converge_too() {
+    let platform = Platform::new();
+    let spec = CertificateSpec {
+        names: vec!["*.example.org".to_owned()],
+        renew_before: Some(Duration::from_secs(30 * 24 * 3600)),
+        lifetime: Some(Duration::from_secs(3600)),
+        ..spec()
+    };
+    assert_eq!(platform.reissued(&spec), "");
+    platform.bench.later(Duration::from_secs(9 * 3600));
+    assert!(platform.reissued(&spec).starts_with("expires "));
+}
+
+#[test]
 fn mode_and_owner_are_brought_in_line_without_a_new_certificate() {
     let platform = Platform::new();
     platform.ensure(&spec()).unwrap();

@@ -91,7 +91,7 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
     verb(
         Signature::property(MACHINE, "os", Type::Map, "Its operating system: `id`, `version`, `codename`, `arch`."),
         |given| {
-            let os = given.run.machine.facts()?.os;
+            let os = &given.run.machine.facts()?.os;
             Ok(from_json(&json!({ "id": os.id, "version": os.version, "codename": os.codename, "arch": os.arch })))
         },
     ),
