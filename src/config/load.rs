@@ -105,7 +105,8 @@ impl Files {
             let source = Source::new(dir.shown(OLD_STACKS), super::mask::covered(&old));
             let finding = Finding::warning("unused-file", "this file is not read")
                 .hint("stacks are declared in stacks/NAME/phoenix.json");
-            about.push(finding.at(&source, 0..1.min(old.len())));
+            let first = old.chars().next().map_or(0, char::len_utf8);
+            about.push(finding.at(&source, 0..first));
         }
         if main[0].is_none() && about.iter().all(|finding| finding.severity == Severity::Warning) {
             let finding = Finding::error("missing-file", format!("there is no {}", dir.shown(HYPERVISOR)));
