@@ -75,7 +75,9 @@ impl Body {
         let began = *took;
         let there = self.state.on_path(program).is_some();
         let modelled = self.is_modelled(call.name(), around);
-        let output = if there || !modelled { self.run_program(&call, around, took) } else { None };
+        // A file is there, but nobody may run it.
+        let unusable = program.contains('/') && !there && self.state.tree.get(program).is_some();
+        let output = if there || (!modelled && !unusable) { self.run_program(&call, around, took) } else { None };
         if took.saturating_sub(began) > exec.timeout {
             *took = began + exec.timeout;
             let message = format!("`{program}` did not finish within {} s", exec.timeout.as_secs());
@@ -83,7 +85,7 @@ impl Body {
         }
         match output {
             Some(output) => Ok(OpValue::Output(output)),
-            None if !there && modelled => Ok(OpValue::Output(not_found(program))),
+            None if !there && (modelled || unusable) => Ok(OpValue::Output(not_started(program, unusable))),
             None if around.unmodelled == Unmodelled::Unknown => {
                 let message = format!("what `{program}` would answer is not known before it runs");
                 Err(OpError::new(OpErrorKind::Unknown, message))
@@ -117,15 +119,16 @@ impl Within<'_, '_> {
     pub(super) fn run(&mut self, call: &ProgramCall) -> Option<Output> {
         let program = call.argv.first().map_or("", String::as_str);
         if self.body.state.on_path(program).is_none() && self.body.is_modelled(call.name(), self.around) {
-            return Some(not_found(program));
+            return Some(not_started(program, false));
         }
         self.body.run_program(call, self.around, self.took)
     }
 }
 
-/// What starting a program says that is not there.
-fn not_found(program: &str) -> Output {
-    Output::failure(127, format!("{program}: No such file or directory\n"))
+/// What starting a program says that is not there, or that nobody may run.
+fn not_started(program: &str, there: bool) -> Output {
+    let (code, reason) = if there { (126, "Permission denied") } else { (127, "No such file or directory") };
+    Output::failure(code, format!("timeout: failed to run command ‘{program}’: {reason}\n"))
 }
 
 /// A path as a program means it.

@@ -116,7 +116,7 @@ impl State {
         let data = self.content(content, around)?;
         let inherited = match old {
             Some(Node { meta, kind: Kind::File(_) }) => *meta,
-            _ => Meta::root(0o644),
+            _ => self.newcomer(&spot.names, 0o644),
         };
         let meta = self.meta(inherited, attributes)?;
         self.tree.put(&spot.names, Node::file(meta, data)).map_err(|errno| errno.at(path))?;
@@ -189,7 +189,7 @@ impl State {
             // What is written to a device or pipe is gone.
             Some(_) => {}
             None => {
-                let file = Node::file(Meta::root(0o644), Data::of(bytes));
+                let file = Node::file(self.newcomer(&spot.names, 0o644), Data::of(bytes));
                 self.tree.put(&spot.names, file).map_err(|errno| errno.at(path))?;
             }
         }
@@ -210,8 +210,11 @@ impl State {
             }
             Ok(_) | Err(_) => {}
         }
-        let meta = self.meta(Meta::root(0o755), attributes)?;
+        // Nothing is made when the owner does not exist.
+        self.meta(Meta::root(0o755), attributes)?;
         let names = self.tree.make_dirs(path).map_err(|errno| errno.at(path))?;
+        let made = self.tree.node_mut(&names).map_or(Meta::root(0o755), |node| node.meta);
+        let meta = self.meta(made, attributes)?;
         if let Some(node) = self.tree.node_mut(&names) {
             node.meta = meta;
         }
@@ -288,6 +291,13 @@ impl State {
             node.meta = meta;
         }
         Ok(OpValue::Done)
+    }
+
+    /// What a new file of root is there: a set-group-id directory hands its group on.
+    fn newcomer(&self, names: &[Arc<str>], mode: u32) -> Meta {
+        let above = names.split_last().and_then(|(_, above)| self.tree.node_at(above));
+        let gid = above.map_or(0, |above| above.handed_on().gid);
+        Meta { gid, ..Meta::root(mode) }
     }
 
     /// These attributes over what was there before.

@@ -29,7 +29,7 @@ mod units;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::op::{Op, OpError, OpResult, OpValue};
+use crate::op::{Exec, Op, OpError, OpErrorKind, OpResult, OpValue};
 
 pub use around::{Around, Bind, Faults, Unmodelled};
 pub use change::{BodyChange, Misfit};
@@ -134,6 +134,7 @@ impl Body {
     /// Does an Op, with the node's directories already in place.
     fn answer(&mut self, op: &Op, around: &mut Around, took: &mut Duration) -> OpResult {
         *took += pace(op);
+        check(op)?;
         if let Some(path) = needs_space(op) {
             around.need_space(path)?;
         }
@@ -225,6 +226,40 @@ struct Graft {
     shown: Arc<Node>,
     hidden: Option<Arc<Node>>,
     read_only: bool,
+}
+
+/// Refuses what cannot be asked of any machine: paths that do not begin at the root, patterns for names of units.
+fn check(op: &Op) -> Result<(), OpError> {
+    let paths: &[&String] = match op {
+        Op::Stat { path }
+        | Op::Read { path, .. }
+        | Op::Digest { path }
+        | Op::List { path }
+        | Op::ReadAll { path, .. }
+        | Op::Write { path, .. }
+        | Op::Append { path, .. }
+        | Op::MakeDir { path, .. }
+        | Op::Link { path, .. }
+        | Op::Remove { path, .. }
+        | Op::SetAttributes { path, .. }
+        | Op::Fetch { path, .. } => &[path],
+        Op::Move { from, to } => &[from, to],
+        Op::Exec(Exec { cwd: Some(cwd), .. }) => &[cwd],
+        _ => &[],
+    };
+    if let Some(path) = paths.iter().find(|path| !path.starts_with('/')) {
+        return Err(OpError::new(OpErrorKind::Failed, format!("`{path}` is no absolute path")));
+    }
+    let units = match op {
+        Op::Units { names } => names.as_slice(),
+        Op::Unit { name, .. } => std::slice::from_ref(name),
+        _ => &[],
+    };
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || ":-_.\\@".contains(letter);
+    if let Some(name) = units.iter().find(|name| name.is_empty() || !name.chars().all(allowed)) {
+        return Err(OpError::new(OpErrorKind::Failed, format!("`{name}` is no name of a unit")));
+    }
+    Ok(())
 }
 
 /// Where an Op needs room on the disk, if it does.

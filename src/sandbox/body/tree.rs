@@ -76,6 +76,12 @@ impl Node {
         }
     }
 
+    /// Mode bits and group that a directory hands on to directories made in it.
+    pub fn handed_on(&self) -> Meta {
+        let set_group_id = self.meta.mode & 0o2000;
+        Meta { mode: set_group_id, uid: 0, gid: if set_group_id == 0 { 0 } else { self.meta.gid } }
+    }
+
     /// Whether it is a directory.
     pub fn is_dir(&self) -> bool {
         matches!(self.kind, Kind::Dir(_))
@@ -277,6 +283,11 @@ impl Tree {
         self.get(path).and_then(|node| node.entries().map(|e| e.keys().cloned().collect())).unwrap_or_default()
     }
 
+    /// The node at these names.
+    pub fn node_at(&self, names: &[Arc<str>]) -> Option<&Node> {
+        names.iter().try_fold(self.root.as_ref(), |node, name| node.entries()?.get(name).map(Arc::as_ref))
+    }
+
     /// The node at these names, to be changed in place; copies what is shared on the way.
     pub fn node_mut(&mut self, names: &[Arc<str>]) -> Option<&mut Node> {
         let mut node = Arc::make_mut(&mut self.root);
@@ -322,7 +333,11 @@ impl Tree {
             match &spot.node {
                 Some(node) if !node.is_dir() => return Err(Errno::NotDirectory),
                 Some(_) => {}
-                None => self.put(&spot.names, Node::dir(Meta::root(0o755)))?,
+                None => {
+                    let above = spot.names.split_last().and_then(|(_, above)| self.node_at(above));
+                    let handed_on = above.map_or(Meta::root(0), Node::handed_on);
+                    self.put(&spot.names, Node::dir(Meta { mode: 0o755 | handed_on.mode, ..handed_on }))?;
+                }
             }
             made = spot.names;
         }

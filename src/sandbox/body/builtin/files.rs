@@ -21,11 +21,11 @@ pub(super) fn cat(call: &ProgramCall, within: &mut Within) -> Option<Output> {
             Err(error) => {
                 output.code = 1;
                 let words = error.message.rsplit(": ").next().unwrap_or_default().to_owned();
-                output.stderr.extend(format!("cat: {path}: {words}\n").bytes());
+                output.stderr.extend(format!("cat: {}: {words}\n", quoted(path)).bytes());
             }
             Ok(_) => {
                 output.code = 1;
-                output.stderr.extend(format!("cat: {path}: No such file or directory\n").bytes());
+                output.stderr.extend(format!("cat: {}: No such file or directory\n", quoted(path)).bytes());
             }
         }
     }
@@ -33,6 +33,16 @@ pub(super) fn cat(call: &ProgramCall, within: &mut Within) -> Option<Output> {
         output.stdout.extend(call.stdin.bytes());
     }
     Some(output)
+}
+
+/// A name as coreutils show it in messages: quoted where a shell would need it.
+fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
+    if !path.is_empty() && path.chars().all(plain) {
+        path.to_owned()
+    } else {
+        format!("'{}'", path.replace('\'', "'\\''"))
+    }
 }
 
 /// `ls [-1aA] [PATH]`
