@@ -1,8 +1,15 @@
 //! How a world begins: with what a configuration names, or with what a real node has.
 
-use super::storage::{Storage, split};
-use super::world::{Bridge, Cluster, Template, TemplateOs, World};
-use crate::model::{Cidr, Guest, Origin, Site};
+use std::collections::BTreeMap;
+
+use super::config::Config;
+use super::guest::{mount, volume_of};
+use super::storage::{Storage, Volume, is_base, size_bytes, split};
+use super::world::{Bridge, Cluster, Running, Template, TemplateOs, World};
+use crate::host::{Host, HostError};
+use crate::model::{Cidr, Guest, GuestId, Origin, Site};
+use crate::op::{Op, OpValue, Place};
+use crate::pve::inventory::{Inventory, Present};
 
 /// Bytes of an archive of which nothing but the name is known.
 const ARCHIVE_SIZE: u64 = 128 << 20;
@@ -145,5 +152,100 @@ impl World {
         }
         self.directories.sort();
         self.directories.dedup();
+    }
+}
+
+/// The base that a linked clone's volume id names.
+fn base_of(volid: &str) -> Option<String> {
+    let (storage, name) = split(volid)?;
+    let base = format!("{storage}:{}", name.split_once('/')?.0);
+    is_base(&base).then_some(base)
+}
+
+impl World {
+    /// A node like a real one, as far as its files tell: guests, storages, bridges, templates. What is inside its
+    /// guests is not part of it.
+    ///
+    /// # Errors
+    /// When the real node does not answer.
+    pub fn of_node(inventory: &Inventory, real: &dyn Host) -> Result<World, HostError> {
+        let mut world = World::empty(&inventory.node);
+        world.about = Some(format!("The Proxmox VE node {}, as it was when it was looked at.", inventory.node));
+        if let Some(version) = &inventory.version {
+            world.version.insert("pve-manager".to_owned(), version.clone());
+        }
+        let places = ["path", "pool", "vgname"];
+        for storage in &inventory.storages {
+            let place = places.iter().find_map(|key| storage.properties.get(*key)).cloned().unwrap_or_default();
+            world.storages.push(Storage {
+                id: storage.id.clone(),
+                kind: storage.kind.clone(),
+                path: place,
+                content: storage.content.clone(),
+                disable: storage.disabled,
+                can: serde_json::Value::Null,
+            });
+        }
+        let bridge = |name: &String| Bridge { name: name.clone(), address: None, mtu: 1500 };
+        world.bridges = inventory.bridges.iter().map(bridge).collect();
+        let others = inventory.guests.values().map(|guest| guest.node.clone());
+        world.cluster.members = others.chain([inventory.node.clone()]).collect();
+        world.cluster.members.sort();
+        world.cluster.members.dedup();
+        for (id, present) in &inventory.guests {
+            world.take_over(*id, present, &inventory.node);
+        }
+        world.find_templates(real)?;
+        world.now = u64::try_from(real.now().as_microsecond()).unwrap_or(world.now);
+        Ok(world)
+    }
+
+    fn take_over(&mut self, id: GuestId, present: &Present, node: &str) {
+        let config = Config::parse(&present.config.render());
+        let name = config.current.get("hostname").map_or_else(|| format!("CT{id}"), str::to_owned);
+        let running = present.running.then_some(Running { pid: 1, since: self.now, hostname: name });
+        let mut volumes: BTreeMap<String, Volume> = BTreeMap::new();
+        let sections = std::iter::once((None, &config.current))
+            .chain(config.snapshots.iter().map(|(name, section)| (Some(name), section)));
+        for (snapshot, section) in sections {
+            for (key, value) in &section.keys {
+                let Some(volid) = volume_of(key, value) else { continue };
+                let volume = volumes.entry(volid.clone()).or_insert_with(|| Volume {
+                    owner: id,
+                    size: mount(key, value).get("size").and_then(size_bytes).unwrap_or_default(),
+                    format: if volid.contains("subvol") { "subvol" } else { "raw" }.to_owned(),
+                    base: base_of(&volid),
+                    snapshots: Vec::new(),
+                });
+                volume.snapshots.extend(snapshot.cloned());
+            }
+        }
+        for (volid, volume) in volumes {
+            self.put_volume(&volid, volume);
+        }
+        let node = (present.node != node).then(|| present.node.clone());
+        self.put_guest(super::world::Guest { id, kind: present.kind, node, config, running, version: 1 });
+    }
+
+    /// Templates are files in their storages' directories.
+    fn find_templates(&mut self, real: &dyn Host) -> Result<(), HostError> {
+        let storages: Vec<Storage> = self
+            .storages
+            .iter()
+            .filter(|storage| storage.takes("vztmpl") && !storage.path.is_empty())
+            .cloned()
+            .collect();
+        let list = |storage: &Storage| Op::List { path: storage.path_of("vztmpl/").trim_end_matches('/').to_owned() };
+        let ops: Vec<Op> = storages.iter().map(list).collect();
+        if ops.is_empty() {
+            return Ok(());
+        }
+        for (storage, result) in storages.iter().zip(real.perform(Place::Node, &ops)?) {
+            let Ok(OpValue::Entries(Some(entries))) = result else { continue };
+            for entry in entries {
+                self.add_template(&format!("{}:vztmpl/{}", storage.id, entry.name));
+            }
+        }
+        Ok(())
     }
 }

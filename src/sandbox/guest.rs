@@ -9,10 +9,11 @@ use super::clock::Moment;
 use super::config::Section;
 use super::core::Core;
 use super::programs::Identity;
+use super::rehearsal::Rehearsal;
 use super::storage::split;
 use super::world::{NODE, Running, World, body_of};
 use crate::model::{Cidr, GuestId, GuestKind};
-use crate::op::{Attributes, Op, OpError, OpErrorKind, OpValue};
+use crate::op::{Attributes, Op, OpError, OpErrorKind, OpValue, Place};
 use crate::pve::property::Properties;
 
 /// Where Proxmox's part of a file of the guest begins and ends.
@@ -50,7 +51,7 @@ pub(super) fn inside<T>(
 ) -> Option<T> {
     let guest = world.guest(id)?;
     let config = &guest.config.current;
-    let addresses = addresses(world, id, config);
+    let addresses = addresses(world, id);
     let default_route = config.numbered("net").iter().any(|(_, text)| has_route(&nic(text)));
     let binds = binds(config);
     let identity = Identity {
@@ -132,9 +133,10 @@ fn has_route(nic: &Properties) -> bool {
 }
 
 /// The guest's addresses: the declared ones, and for DHCP one out of the bridge's net.
-fn addresses(world: &World, id: GuestId, config: &Section) -> Vec<Cidr> {
+pub(super) fn addresses(world: &World, id: GuestId) -> Vec<Cidr> {
     let mut addresses = Vec::new();
-    for (_, text) in config.numbered("net") {
+    let nics = world.guest(id).map(|guest| guest.config.current.numbered("net")).unwrap_or_default();
+    for (_, text) in nics {
         let nic = nic(text);
         let leased = || lease(world, id, nic.get("bridge")?);
         let v4 = match nic.get("ip") {
@@ -235,6 +237,10 @@ fn check(world: &mut World, core: &Core, config: &Section, now: Moment) -> Resul
 /// Whether the node has this path.
 pub(super) fn is_on_node(world: &mut World, core: &Core, path: &str, now: Moment) -> bool {
     let stat = Op::Stat { path: path.to_owned() };
+    if let Some(real) = core.rehearsal.as_ref().and_then(Rehearsal::real) {
+        let found = real.perform(Place::Node, std::slice::from_ref(&stat));
+        return matches!(found.as_deref(), Ok([Ok(OpValue::Stat(Some(_)))]));
+    }
     let found = node_inside(world, core, now, |body, around| body.perform(&stat, around).result);
     matches!(found, Some(Ok(OpValue::Stat(Some(_)))))
 }

@@ -62,7 +62,8 @@ impl Sandbox {
     /// A rehearsal on this world, which nobody keeps. What machines of the `real` node hold is read there, as long as
     /// no predicted change touched it; nothing that may change anything is ever sent to it.
     pub fn rehearse(world: World, real: Option<HostHandle>, options: Options) -> Sandbox {
-        Sandbox::start(world, Store::Memory, options, Some(Rehearsal::new(real)))
+        let rehearsal = Rehearsal::new(real, &world);
+        Sandbox::start(world, Store::Memory, options, Some(rehearsal))
     }
 
     fn start(mut world: World, store: Store, options: Options, rehearsal: Option<Rehearsal>) -> Sandbox {
@@ -172,6 +173,12 @@ impl Drop for Sandbox {
 
 impl Host for Sandbox {
     fn run(&self, command: &Command) -> Result<Output, HostError> {
+        if let Some(real) = self.core.rehearsal.as_ref().and_then(Rehearsal::real)
+            && command.effect == Effect::Read
+            && !tools::is_emulated(&command.program)
+        {
+            return real.run(command);
+        }
         let fate = self.core.fate(command.effect, None)?;
         let ends = match fate {
             Fate::Fails => {
@@ -301,6 +308,9 @@ impl Batch<'_> {
         let mut state = core.state();
         let now = core.clock.shown();
         self.reach(&state)?;
+        if let Some(results) = core.rehearsal.as_ref().and_then(|it| it.look(&state.world, self.place, ops)) {
+            return results;
+        }
         let mut results: Vec<OpResult> = Vec::with_capacity(ops.len());
         let mut failed = false;
         for op in &ops[..self.cut] {
@@ -311,9 +321,13 @@ impl Batch<'_> {
                 Err(OpError::new(OpErrorKind::Failed, "injected fault"))
             } else {
                 self.reach(&state)?;
-                let answer = match self.place {
-                    Place::Node => node_files::perform(&mut state.world, core, now, op),
-                    Place::Guest(id, _) => guest::perform(&mut state.world, core, id, now, op),
+                let rehearsal = core.rehearsal.as_ref();
+                let world = &mut state.world;
+                let rehearsed = rehearsal.and_then(|it| it.perform(world, core, now, self.place, op)).transpose()?;
+                let answer = match (rehearsed, self.place) {
+                    (Some(answer), _) => answer,
+                    (None, Place::Node) => node_files::perform(world, core, now, op),
+                    (None, Place::Guest(id, _)) => guest::perform(world, core, id, now, op),
                 };
                 self.took += answer.took;
                 answer.result

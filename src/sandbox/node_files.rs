@@ -72,6 +72,11 @@ pub(super) fn perform(world: &mut World, core: &Core, now: Moment, op: &Op) -> A
     Answer { result, took: answer.took }
 }
 
+/// Whether an Op is about what is rendered from the world, and not about the node's own files.
+pub(super) fn is_answered_by_world(world: &World, op: &Op) -> bool {
+    path_of(op).is_some_and(|path| is_rendered(world, path))
+}
+
 /// The one path that an Op is about.
 fn path_of(op: &Op) -> Option<&str> {
     match op {

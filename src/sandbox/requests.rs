@@ -7,6 +7,7 @@ use super::core::Core;
 use super::double;
 use super::guest;
 use super::world::World;
+use crate::command::Effect;
 use crate::host::HostError;
 use crate::op::{Op, OpValue};
 use crate::request::{Request, Response};
@@ -17,6 +18,14 @@ pub(super) fn answer(world: &mut World, core: &Core, request: &Request, now: Mom
     let (address, port) = target(request).ok_or_else(|| unreachable("no such host".to_owned()))?;
     let ids: Vec<_> = world.guests().filter(|guest| guest.running.is_some()).map(|guest| guest.id).collect();
     for id in ids {
+        if let Some(rehearsal) = &core.rehearsal
+            && let Some(real) = rehearsal.real()
+            && rehearsal.is_untouched(id)
+            && request.effect == Effect::Read
+            && guest::addresses(world, id).iter().any(|cidr| cidr.address == address)
+        {
+            return real.request(request);
+        }
         let answer = guest::inside(world, core, id, now, |body, around| {
             let here = around.addresses.iter().any(|cidr| cidr.address == address);
             let ports = if here { body.perform(&Op::Listening, around).result } else { return None };

@@ -448,7 +448,9 @@ impl World {
     /// A machine becomes a copy of another.
     pub(super) fn fork_body(&mut self, from: &str, to: &str) {
         self.tell_body(from);
-        let Some(body) = self.bodies.get_mut(from).map(Body::fork) else { return };
+        // In a rehearsal on a real node nobody knows what is inside a source that does not run.
+        let unknown = || Body::of_template(super::body::Template::Debian12);
+        let body = self.bodies.get_mut(from).map_or_else(unknown, Body::fork);
         self.bodies.insert(to.to_owned(), body);
         self.touched.edits.push((to.to_owned(), Edit::Forked(from.to_owned())));
     }

@@ -27,6 +27,11 @@ pub(super) fn run(mut session: Session, argv: &[String]) -> Result<Output, HostE
     session.finish(result)
 }
 
+/// Whether the emulator itself answers for this program.
+pub(super) fn is_emulated(program: &str) -> bool {
+    matches!(program.rsplit('/').next(), Some("pct" | "qm" | "pvesm" | "pveam" | "pvesh"))
+}
+
 fn dispatch(s: &mut Session, argv: &[String]) -> Done<i32> {
     let Some(program) = argv.first().map(|path| path.rsplit('/').next().unwrap_or(path)) else {
         return Err(fail("no program given"));

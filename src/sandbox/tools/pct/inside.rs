@@ -39,6 +39,8 @@ pub(in super::super) fn attach(s: &mut Session, id: GuestId, argv: &[String]) ->
     s.wait(answer.took)?;
     match answer.result {
         Ok(OpValue::Output(output)) if output.code == 127 && is_not_found(&output.stderr) => Err(no_program(id, argv)),
+        // Typed by an operator, a program that nobody knows is a mistake, not something to assume.
+        Ok(OpValue::Output(output)) if output.assumed => Err(no_program(id, argv)),
         Ok(OpValue::Output(output)) => {
             s.write(&output.stdout);
             s.write_err(&output.stderr);
