@@ -1,6 +1,6 @@
 //! Engines: one per run, cheap because they share their modules, and limited.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::thread;
 
 use rhai::packages::{Package, StandardPackage};
@@ -56,13 +56,23 @@ pub(crate) fn standard() -> Engine {
     limited()
 }
 
-/// An engine for one run: ended by the interrupt; its native functions find their run through the tag, its imports
-/// come from the library.
-pub(crate) fn for_run(tag: Dynamic, interrupt: Interrupt, library: &Library) -> Engine {
+/// An engine whose native functions find what they act for through the tag, and whose imports come from the library.
+fn with(module: Arc<Module>, tag: Dynamic, library: &Library) -> Engine {
     let mut engine = limited();
-    engine.register_global_module(api::shared());
+    engine.register_global_module(module);
     engine.set_default_tag(tag);
     engine.set_module_resolver(Resolver::new(library.clone()));
+    engine
+}
+
+/// An engine for one run of a feature or an app, ended by the interrupt.
+pub(crate) fn for_run(tag: Dynamic, interrupt: Interrupt, library: &Library) -> Engine {
+    let mut engine = with(api::for_runs(), tag, library);
     engine.on_progress(move |_| interrupt.is_set().then(|| Dynamic::from(Ended::Interrupted)));
     engine
+}
+
+/// An engine for one call of a program model.
+pub(crate) fn for_model(tag: Dynamic, library: &Library) -> Engine {
+    with(api::for_models(), tag, library)
 }

@@ -58,6 +58,11 @@ impl Script {
         }
     }
 
+    /// What was found while reading it.
+    pub fn findings(&self) -> &[Finding] {
+        &self.read
+    }
+
     /// Whether it can be run at all.
     pub fn parses(&self) -> bool {
         self.read.iter().all(|finding| finding.code != check::PARSE)

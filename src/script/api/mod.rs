@@ -7,6 +7,7 @@ mod facts;
 mod files;
 mod given;
 mod knowledge;
+mod model;
 mod network;
 pub(crate) mod signature;
 mod system;
@@ -20,10 +21,12 @@ use rhai::{Dynamic, EvalAltResult, FuncRegistration, ImmutableString, Module, Na
 pub(crate) use exec::Ran;
 pub(crate) use facts::Subject;
 pub(crate) use given::{Answer, Context, Given, from_json, to_json};
+pub(crate) use model::ModelMachine;
 use signature::{Signature, Type};
 
 use super::context::Run;
 use super::error::Thrown;
+use super::models::Calling;
 
 /// One entry of a table: what can be called, and what it does for the context `C`.
 pub(crate) struct Verb<C: 'static> {
@@ -42,17 +45,34 @@ pub(crate) const fn verb<C>(signature: Signature, call: fn(&Given<C>) -> Answer)
 const RUN: [&[Verb<Arc<Run>>]; 7] =
     [files::VERBS, system::VERBS, exec::VERBS, network::VERBS, facts::VERBS, knowledge::VERBS, control::VERBS];
 
-static RUN_MODULE: LazyLock<Arc<Module>> = LazyLock::new(|| Arc::new(module(&RUN)));
+/// Tables of program models.
+const MODEL: [&[Verb<Calling>]; 1] = [model::VERBS];
+
+static FOR_RUNS: LazyLock<Arc<Module>> = LazyLock::new(|| Arc::new(module(&RUN)));
+static FOR_MODELS: LazyLock<Arc<Module>> = LazyLock::new(|| Arc::new(module(&MODEL)));
 
 /// The module that engines of runs share.
-pub(crate) fn shared() -> Arc<Module> {
-    Arc::clone(&RUN_MODULE)
+pub(crate) fn for_runs() -> Arc<Module> {
+    Arc::clone(&FOR_RUNS)
+}
+
+/// The module that engines of program models share.
+pub(crate) fn for_models() -> Arc<Module> {
+    Arc::clone(&FOR_MODELS)
 }
 
 /// Signatures of everything that features and apps can call.
-pub(crate) fn signatures() -> impl Iterator<Item = &'static Signature> {
-    let tables = RUN.iter().copied().chain([text::Helpers::<Arc<Run>>::VERBS]);
-    tables.flat_map(|table| table.iter().map(|verb| &verb.signature))
+pub(crate) fn run_signatures() -> Vec<&'static Signature> {
+    signatures(&RUN)
+}
+
+/// Signatures of everything that program models can call.
+pub(crate) fn model_signatures() -> Vec<&'static Signature> {
+    signatures(&MODEL)
+}
+
+fn signatures<C: Context>(tables: &[&'static [Verb<C>]]) -> Vec<&'static Signature> {
+    tables.iter().copied().chain([text::Helpers::<C>::VERBS]).flatten().map(|verb| &verb.signature).collect()
 }
 
 /// A module of some tables, with the text helpers that every script has.
@@ -118,6 +138,7 @@ fn type_id(on: Type) -> Option<TypeId> {
         Type::Output => TypeId::of::<Ran>(),
         Type::Site => TypeId::of::<knowledge::SiteView>(),
         Type::Error => TypeId::of::<Thrown>(),
+        Type::Model => TypeId::of::<ModelMachine>(),
         _ => return None,
     })
 }

@@ -43,3 +43,14 @@ pub(crate) fn module(library: &Library, script: &Script) -> Vec<Finding> {
     checker.file();
     checker.finish()
 }
+
+/// Checks a program model.
+pub(crate) fn model(library: &Library, script: &Script) -> Vec<Finding> {
+    let mut findings = script.findings().to_vec();
+    if script.parses() {
+        let mut checker = Checker::new(library, script, None, Vocabulary::of_models());
+        checker.file();
+        findings.extend(checker.finish());
+    }
+    findings
+}

@@ -129,13 +129,11 @@ impl<'a> Checker<'a> {
         self.block(&function.body);
     }
 
-    /// The type of a parameter by its name.
+    /// The type of a parameter by its name. What `params` of a shared module holds is its callers' business.
     fn convention(&self, name: &str) -> Type {
-        match name {
-            "guest" => Type::Guest,
-            "node" => Type::Node,
-            "params" if self.spec.is_some() => Type::Params,
-            _ => Type::Any,
+        match self.vocabulary.parameter(name) {
+            Type::Params if self.spec.is_none() => Type::Any,
+            known => known,
         }
     }
 

@@ -9,9 +9,15 @@ use crate::script::api::{self, signature::Signature, signature::Type};
 pub(super) struct Vocabulary {
     functions: BTreeMap<&'static str, &'static Signature>,
     methods: BTreeMap<&'static str, Vec<&'static Signature>>,
+    parameters: &'static [(&'static str, Type)],
 }
 
-static RUNS: LazyLock<Vocabulary> = LazyLock::new(|| Vocabulary::new(api::signatures()));
+static RUNS: LazyLock<Vocabulary> = LazyLock::new(|| {
+    let parameters = &[("guest", Type::Guest), ("node", Type::Node), ("params", Type::Params)];
+    Vocabulary::new(api::run_signatures(), parameters)
+});
+static MODELS: LazyLock<Vocabulary> =
+    LazyLock::new(|| Vocabulary::new(api::model_signatures(), &[("machine", Type::Model), ("argv", Type::Array)]));
 
 impl Vocabulary {
     /// What features and apps can call.
@@ -19,8 +25,13 @@ impl Vocabulary {
         &RUNS
     }
 
-    fn new(signatures: impl Iterator<Item = &'static Signature>) -> Vocabulary {
-        let mut vocabulary = Vocabulary { functions: BTreeMap::new(), methods: BTreeMap::new() };
+    /// What program models can call.
+    pub fn of_models() -> &'static Vocabulary {
+        &MODELS
+    }
+
+    fn new(signatures: Vec<&'static Signature>, parameters: &'static [(&'static str, Type)]) -> Vocabulary {
+        let mut vocabulary = Vocabulary { functions: BTreeMap::new(), methods: BTreeMap::new(), parameters };
         for signature in signatures {
             if signature.on.is_empty() {
                 vocabulary.functions.insert(signature.name, signature);
@@ -29,6 +40,11 @@ impl Vocabulary {
             }
         }
         vocabulary
+    }
+
+    /// The type that a parameter of this name has by convention.
+    pub fn parameter(&self, name: &str) -> Type {
+        self.parameters.iter().find(|(known, _)| *known == name).map_or(Type::Any, |(_, shown)| *shown)
     }
 
     /// The free function of this name.
