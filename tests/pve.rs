@@ -1,1 +1,6 @@
 //! Tests of pve.
+
+mod argv;
+mod builders;
+mod files;
+mod lxc;

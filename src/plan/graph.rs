@@ -118,8 +118,8 @@ impl Graph {
         match publishers {
             [only] => *only,
             several => {
-                let needed = self.ancestors(guest);
-                needed.into_iter().find(|id| several.contains(id)).unwrap_or(several[0])
+                let mut needed = self.reach(guest, Direction::Outgoing);
+                needed.find(|id| several.contains(id)).unwrap_or(several[0])
             }
         }
     }
@@ -206,27 +206,19 @@ impl Graph {
 
     /// Everything a guest needs, directly or not, nearest first.
     pub fn ancestors(&self, id: GuestId) -> Vec<GuestId> {
-        self.reach(id, |id| self.needs(id).into_iter().map(|edge| edge.on).collect())
+        self.reach(id, Direction::Outgoing).collect()
     }
 
     /// Everything that needs a guest, directly or not, nearest first.
     pub fn dependents(&self, id: GuestId) -> Vec<GuestId> {
-        self.reach(id, |id| self.needed_by(id))
+        self.reach(id, Direction::Incoming).collect()
     }
 
-    fn reach(&self, id: GuestId, next: impl Fn(GuestId) -> Vec<GuestId>) -> Vec<GuestId> {
-        let mut seen = HashSet::from([id]);
-        let mut queue = VecDeque::from([id]);
-        let mut reached = Vec::new();
-        while let Some(id) = queue.pop_front() {
-            for other in next(id) {
-                if seen.insert(other) {
-                    reached.push(other);
-                    queue.push_back(other);
-                }
-            }
-        }
-        reached
+    fn reach(&self, id: GuestId, direction: Direction) -> impl Iterator<Item = GuestId> {
+        let start: Vec<NodeIndex> = self.index.get(&id).copied().into_iter().collect();
+        let mut seen = vec![false; self.graph.node_count()];
+        start.iter().for_each(|node| seen[node.index()] = true);
+        Reach { graph: &self.graph, direction, seen, queue: start, at: 0 }.skip(1)
     }
 
     /// A guest that needs itself, as a path that ends where it begins: `[a, b, a]` says that a needs b and b needs a.
@@ -258,6 +250,42 @@ impl Graph {
             }
         }
         None
+    }
+}
+
+/// A walk from guest to guest, nearest first; of equally near ones in the order of edges (outgoing) or of the files
+/// (incoming). It begins with where it starts.
+struct Reach<'a> {
+    graph: &'a DiGraph<GuestId, Why>,
+    direction: Direction,
+    seen: Vec<bool>,
+    queue: Vec<NodeIndex>,
+    at: usize,
+}
+
+impl Iterator for Reach<'_> {
+    type Item = GuestId;
+
+    fn next(&mut self) -> Option<GuestId> {
+        let node = *self.queue.get(self.at)?;
+        self.at += 1;
+        let before = self.queue.len();
+        self.queue.extend(self.graph.neighbors_directed(node, self.direction));
+        match self.direction {
+            // petgraph lists the newest edge first.
+            Direction::Outgoing => self.queue[before..].reverse(),
+            Direction::Incoming => self.queue[before..].sort(),
+        }
+        let mut kept = before;
+        for new in before..self.queue.len() {
+            let node = self.queue[new];
+            if !std::mem::replace(&mut self.seen[node.index()], true) {
+                self.queue[kept] = node;
+                kept += 1;
+            }
+        }
+        self.queue.truncate(kept);
+        Some(self.graph[node])
     }
 }
 

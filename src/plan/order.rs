@@ -1,8 +1,8 @@
-//! The order of a guest's scripts.
+//! The order of a guest's scripts, and of guests at boot.
 
 use std::collections::HashSet;
 
-use crate::model::{Catalogue, Guest, LxcNeeds, ScriptKind, ScriptSpec};
+use crate::model::{Catalogue, Guest, GuestId, LxcNeeds, ScriptKind, ScriptSpec, Site};
 
 /// A script of a guest, by kind and name.
 pub type Script = (ScriptKind, String);
@@ -54,4 +54,11 @@ pub fn lxc_needs(scripts: &[Script], catalogue: &Catalogue) -> LxcNeeds {
         keyctl: all.keyctl || spec.lxc.keyctl,
         fuse: all.fuse || spec.lxc.fuse,
     })
+}
+
+/// All guests in the order in which the node starts them: by declared position, those without one last, ties by id.
+pub fn boot(site: &Site) -> Vec<GuestId> {
+    let mut ids: Vec<GuestId> = site.guests.keys().copied().collect();
+    ids.sort_by_key(|id| (site.guest(*id).and_then(|guest| guest.boot.order).unwrap_or(u32::MAX), *id));
+    ids
 }

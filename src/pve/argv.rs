@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::format::split_list;
 use super::schema::{self, Violation, boolean};
 use super::table::{CommandSpec, Kind, Schema, table};
 
@@ -59,9 +60,9 @@ pub fn parse(argv: &[String]) -> Result<Call, Refusal> {
     let refuse =
         |message: &str| Refusal { stderr: format!("400 {message}\n{}\n", usage(name, spec)), code: BAD_ARGUMENTS };
 
-    let words = Words::sort(arguments, |option| match spec.option(option) {
-        Some(schema) => Some(schema.kind),
-        None => lenient.then_some(Kind::String),
+    let words = Words::sort(arguments, |option| match spec.option_in_any_case(option) {
+        Some((name, schema)) => Some((name, schema.kind)),
+        None => lenient.then(|| (option.to_owned(), Kind::String)),
     });
     if !words.complaints.is_empty() {
         let mut refusal = refuse("unable to parse option");
@@ -109,7 +110,12 @@ pub fn parse(argv: &[String]) -> Result<Call, Refusal> {
     let named = options.iter().map(|(name, value)| (name.as_str(), value.clone()));
     let mut values = given.clone();
     values.extend(named);
-    let found = violations(spec, &values);
+    let mut found = violations(spec, &values);
+    if matches!(name, "pct set" | "qm set") {
+        let deleted = values.get("delete").map(|list| split_list(list)).unwrap_or_default();
+        let unknown = deleted.into_iter().filter(|option| spec.option(option.trim_start_matches('!')).is_none());
+        found.extend(unknown.map(|option| Violation::new("delete", format!("unknown option '{option}'"))));
+    }
     if !found.is_empty() {
         return Err(verification_failed(&found, &usage(name, spec)));
     }
@@ -166,6 +172,9 @@ pub fn usage(name: &str, spec: &CommandSpec) -> String {
     }
     if has_options {
         line.push_str(" [OPTIONS]");
+    }
+    if name.starts_with("pvesh ") {
+        line.push_str(" [FORMAT_OPTIONS]");
     }
     line
 }
@@ -224,7 +233,8 @@ struct Words {
 }
 
 impl Words {
-    fn sort(words: &[String], kind_of: impl Fn(&str) -> Option<Kind>) -> Words {
+    /// `known` tells the proper name of an option and the type of its value.
+    fn sort(words: &[String], known: impl Fn(&str) -> Option<(String, Kind)>) -> Words {
         let mut sorted = Words::default();
         let mut words = words.iter().peekable();
         while let Some(word) = words.next() {
@@ -241,16 +251,15 @@ impl Words {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 None => (option, None),
             };
-            let name = name.to_ascii_lowercase();
-            let value = match (kind_of(&name), attached) {
-                (None, _) => {
-                    let _ = writeln!(sorted.complaints, "Unknown option: {name}");
-                    continue;
-                }
-                (Some(Kind::Boolean), Some(value)) => Some(value).filter(|value| !value.is_empty()),
-                (Some(Kind::Boolean), None) => words.next_if(|word| !word.starts_with('-') || *word == "-").cloned(),
-                (Some(_), Some(value)) if !value.is_empty() => Some(value),
-                (Some(_), attached) => match attached.is_none().then(|| words.next()).flatten() {
+            let Some((name, kind)) = known(name) else {
+                let _ = writeln!(sorted.complaints, "Unknown option: {}", name.to_ascii_lowercase());
+                continue;
+            };
+            let value = match (kind, attached) {
+                (Kind::Boolean, Some(value)) => Some(value).filter(|value| !value.is_empty()),
+                (Kind::Boolean, None) => words.next_if(|word| !word.starts_with('-') || *word == "-").cloned(),
+                (_, Some(value)) if !value.is_empty() => Some(value),
+                (_, attached) => match attached.is_none().then(|| words.next()).flatten() {
                     Some(value) => Some(value.clone()),
                     None => {
                         let _ = writeln!(sorted.complaints, "Option {name} requires an argument");

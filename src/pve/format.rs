@@ -11,7 +11,7 @@ type Check = fn(&str) -> bool;
 ///
 /// # Errors
 /// Proxmox's message, without `invalid format - `.
-pub fn check(name: &str, value: &str, _path: &str) -> Result<(), String> {
+pub fn check(name: &str, value: &str) -> Result<(), String> {
     match (simple(name), name.strip_suffix("-list")) {
         (Some((holds, message)), _) => one(holds, message, value),
         (None, Some(item)) => match simple(item) {

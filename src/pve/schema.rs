@@ -1,5 +1,5 @@
 //! Proxmox's check of a value against its schema (`PVE::JSONSchema`), with its messages and their order of precedence:
-//! type, then named format (which ends the check), then pattern, length, range and enumeration.
+//! type, then named format, then pattern, length, range and enumeration; the first objection ends the check.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -53,7 +53,7 @@ pub fn check(schema: &Schema, path: &str, value: &str) -> Vec<Violation> {
     if let Some(grammar) = schema.propstring.as_deref().and_then(|name| table().grammar(name)) {
         return check_property_string(grammar, path, value);
     }
-    check_plain(schema, path, value).map_or_else(|message| vec![Violation::new(path, message)], |()| Vec::new())
+    check_plain(schema, value).map_or_else(|message| vec![Violation::new(path, message)], |()| Vec::new())
 }
 
 fn check_property_string(grammar: &Grammar, path: &str, value: &str) -> Vec<Violation> {
@@ -74,7 +74,7 @@ fn check_keys(grammar: &Grammar, path: &str, properties: &Properties) -> Vec<Vio
     for (key, schema) in grammar {
         match properties.get(key) {
             Some(value) => {
-                if let Err(message) = check_plain(schema, path, value) {
+                if let Err(message) = check_plain(schema, value) {
                     found.push(Violation::new(format!("{path}.{key}"), message));
                 }
                 if let Some(other) = schema.requires.as_deref().filter(|other| properties.get(other).is_none()) {
@@ -101,7 +101,7 @@ pub fn requires(other: &str, what: &str) -> Violation {
     Violation::new(other, format!("missing property required by '{what}'"))
 }
 
-fn check_plain(schema: &Schema, path: &str, value: &str) -> Result<(), String> {
+fn check_plain(schema: &Schema, value: &str) -> Result<(), String> {
     let of_type = match schema.kind {
         Kind::String | Kind::Array => true,
         Kind::Boolean => value == "1" || value == "0",
@@ -112,7 +112,7 @@ fn check_plain(schema: &Schema, path: &str, value: &str) -> Result<(), String> {
         return Err(format!("type check ('{}') failed - got '{value}'", schema.kind.word()));
     }
     if let Some(name) = &schema.format {
-        format::check(name, value, path).map_err(|message| format!("invalid format - {message}"))?;
+        format::check(name, value).map_err(|message| format!("invalid format - {message}"))?;
     }
     if let Some(pattern) = &schema.pattern
         && !matches(pattern, value)

@@ -140,6 +140,16 @@ impl CommandSpec {
         (canonical && (first..=last).contains(&number)).then_some(schema)
     }
 
+    /// The same, in any case as the tools take it (`--forcestop`), with its proper name.
+    pub fn option_in_any_case(&self, name: &str) -> Option<(String, &Schema)> {
+        if let Some(schema) = self.option(name) {
+            return Some((name.to_owned(), schema));
+        }
+        let lower = name.to_ascii_lowercase();
+        let proper = self.options.keys().find(|proper| proper.eq_ignore_ascii_case(name)).unwrap_or(&lower);
+        self.option(proper).map(|schema| (proper.clone(), schema))
+    }
+
     /// Options that are no positionals.
     pub fn named(&self) -> impl Iterator<Item = (&String, &Schema)> {
         self.options.iter().filter(|(name, _)| !self.positional.contains(name))
