@@ -5,5 +5,6 @@ mod bench;
 mod certificates;
 mod files;
 mod programs;
+mod real;
 mod secrets;
 mod system;
