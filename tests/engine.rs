@@ -1,3 +1,5 @@
-//! The engine's own parts: order, records, journals.
+//! The engine's own parts: order, marks, records, journals.
 
+mod mark;
+mod memory;
 mod scheduler;

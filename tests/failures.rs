@@ -1,1 +1,156 @@
-//! Tests of failures.
+//! What goes wrong: a failing command, a foreign guest, a run that is cut off at any moment.
+
+use phoenix::event::{Event, Outcome, Step};
+use phoenix::model::GuestKind;
+use phoenix::plan::Verb;
+use phoenix::sandbox::Fault;
+
+use crate::support::scenario::{ARCHIVE, Scenario, id};
+
+const ALL: &[u32] = &[900, 103, 101, 102];
+
+#[test]
+fn a_foreign_guest_is_refused_and_untouched() {
+    let mut scenario = Scenario::platform();
+    scenario.on_the_node(&format!("pct create 102 {ARCHIVE} --rootfs tank:4 --unprivileged 1 --hostname theirs"));
+    let before = scenario.on_the_node("pct config 102");
+    let ran = scenario.create(ALL);
+    assert_eq!(ran.cause(102), "container 102 (`theirs`, stopped) is left alone: phoenix did not make it");
+    for number in [900, 103, 101] {
+        assert_eq!(*ran.outcome(number), Outcome::Changed);
+    }
+    assert_eq!(scenario.on_the_node("pct config 102"), before);
+    assert!(ran.changing().iter().all(|what| !what.contains("102")), "{:?}", ran.changing());
+    for verb in [Verb::Stop, Verb::Delete, Verb::Start] {
+        assert!(scenario.run(verb, &[102]).cause(102).contains("is left alone"));
+    }
+    assert_eq!(scenario.on_the_node("pct config 102"), before);
+}
+
+#[test]
+fn a_guest_without_its_tag_is_not_ours_any_more() {
+    let mut scenario = Scenario::platform();
+    scenario.create(ALL).is_fine();
+    scenario.on_the_node("pct set 101 --delete tags");
+    assert!(scenario.create(ALL).cause(101).contains("it does not carry the tag `phoenix`"));
+}
+
+#[test]
+fn a_guest_of_another_kind_is_refused() {
+    let mut scenario = Scenario::platform();
+    scenario.create(ALL).is_fine();
+    // The declaration changes its mind about what 101 is; the sandbox keeps the container.
+    scenario.guest(101).kind = GuestKind::Vm;
+    let library = scenario.library();
+    let request = phoenix::plan::Request::new(Verb::Create, [id(101)]);
+    let plan = phoenix::plan::make(&scenario.site, library.catalogue(), &request).unwrap();
+    assert_eq!(plan.guests.last().unwrap().id, id(101));
+}
+
+#[test]
+fn each_failing_value_leaves_a_run_that_the_next_one_completes() {
+    let mut whole = Scenario::platform();
+    let count = whole.create(ALL).changing().len() as u64;
+    let mut failures = 0;
+    for k in 1..=count {
+        let mut scenario = Scenario::platform();
+        scenario.faults = vec![Fault::Fail(k)];
+        let ran = scenario.create(ALL);
+        let failed: Vec<u32> = failed(&ran.summary);
+        failures += failed.len();
+        for guest in &ran.summary.guests {
+            if let Outcome::Skipped { reason } = &guest.outcome {
+                assert!(reason.starts_with("it needs "), "{reason}");
+            }
+        }
+        scenario.create(ALL).is_fine();
+        scenario.create(ALL).is_idle();
+    }
+    assert!(failures > 20, "{failures} failures in {count} runs");
+}
+
+fn failed(summary: &phoenix::engine::Summary) -> Vec<u32> {
+    let failed = summary.guests.iter().filter(|guest| matches!(guest.outcome, Outcome::Failed { .. }));
+    failed.map(|guest| guest.id.get()).collect()
+}
+
+#[test]
+fn dependents_of_a_failed_guest_are_skipped_by_name_and_the_others_finish() {
+    let mut scenario = Scenario::platform();
+    scenario.script(
+        "features/authority.rhai",
+        r#"
+const FEATURE = #{ name: "authority", summary: "Never works", targets: ["lxc"], publishes: ["authority/root"] };
+fn apply(guest, params) { fail("the authority is out of order"); }
+"#,
+    );
+    let mut other = crate::support::scenario::container(110, "other");
+    other.features = vec!["ground".to_owned()];
+    scenario.site.guests.insert(other.id, other);
+    let ran = scenario.create(&[900, 103, 101, 102, 110]);
+    assert!(ran.cause(103).contains("the authority is out of order"));
+    assert_eq!(ran.reason(101), "it needs 103 (authority), which failed");
+    assert_eq!(ran.reason(102), "it needs 103 (authority), which failed");
+    assert_eq!(*ran.outcome(110), Outcome::Changed);
+}
+
+#[test]
+fn a_run_that_is_cut_off_at_any_moment_is_completed_by_the_next_one() {
+    let mut whole = Scenario::platform();
+    let count = whole.create(ALL).changing().len() as u64;
+    println!("a run of {count} changing values, cut off at each of them");
+    for k in 1..=count {
+        // The seed decides whether the value is cut off before it, in the middle of it or after it.
+        let seed = k % 11;
+        let mut scenario = Scenario::platform();
+        scenario.seed = seed;
+        scenario.faults = vec![Fault::Cut(k)];
+        scenario.create(ALL);
+        let next = scenario.create(ALL);
+        for guest in &next.summary.guests {
+            let fine = matches!(guest.outcome, Outcome::Changed | Outcome::Unchanged);
+            assert!(fine, "cut at {k}, seed {seed}: guest {}: {:?}", guest.id, guest.outcome);
+        }
+        scenario.create(ALL).is_idle();
+        nothing_twice(&mut scenario, k, seed);
+    }
+}
+
+/// As many volumes as guests want, each snapshot once, no lock left.
+fn nothing_twice(scenario: &mut Scenario, k: u64, seed: u64) {
+    let world = scenario.world();
+    assert_eq!(world.volumes().len(), ALL.len(), "cut at {k}, seed {seed}: {:?}", world.volumes().keys());
+    for number in ALL {
+        let config = scenario.on_the_node(&format!("pct config {number}"));
+        assert!(!config.contains("lock:"), "cut at {k}, seed {seed}: {config}");
+    }
+}
+
+#[test]
+fn an_interrupt_lets_the_running_command_finish_and_the_next_run_goes_on() {
+    let moments: [fn(&Event) -> bool; 4] = [
+        |event| matches!(event, Event::StepStarted { step: Step::Define, .. }),
+        |event| matches!(event, Event::Did { what, .. } if what.starts_with("pct start 103")),
+        |event| matches!(event, Event::Section { .. } | Event::Change { .. }),
+        |event| matches!(event, Event::GuestFinished { .. }),
+    ];
+    for moment in moments {
+        let mut scenario = Scenario::platform();
+        scenario.interrupt_at = Some(moment);
+        let ran = scenario.create(ALL);
+        assert!(ran.summary.interrupted);
+        assert_eq!(ran.reason(101), "interrupted");
+        scenario.create(ALL).is_fine();
+        scenario.create(ALL).is_idle();
+    }
+}
+
+#[test]
+fn l40_a_snapshot_with_a_longer_name_is_another_one() {
+    let mut scenario = Scenario::platform();
+    scenario.create(ALL).is_fine();
+    scenario.on_the_node("pct snapshot 102 final-form-old");
+    scenario.on_the_node("pct delsnapshot 102 final-form");
+    let ran = scenario.create(&[102]);
+    assert_eq!(ran.step(102, &Step::Snapshot("final-form".to_owned())), Some(&Outcome::Changed));
+}

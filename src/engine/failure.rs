@@ -1,5 +1,6 @@
 //! Why a step ended before its time, and the words for the operator.
 
+use super::journal::JournalError;
 use super::record::RecordError;
 use crate::command::{Command, Output};
 use crate::event::Failure;
@@ -94,6 +95,15 @@ impl From<RecordError> for StepError {
         match error {
             RecordError::Host(error) => error.into(),
             RecordError::Op(_) | RecordError::Unreadable { .. } => StepError::new(error.to_string()),
+        }
+    }
+}
+
+impl From<JournalError> for StepError {
+    fn from(error: JournalError) -> StepError {
+        match error {
+            JournalError::Host(error) => error.into(),
+            JournalError::Op { .. } => StepError::new(error.to_string()),
         }
     }
 }

@@ -119,35 +119,37 @@ impl Journal {
         state.unsaved.push(b'\n');
     }
 
-    /// The Ops that bring every line noted so far to the node's disk; none if there is nothing new. Whoever takes them
-    /// performs them.
-    pub fn take(&self) -> Vec<Op> {
-        let mut state = self.state();
-        if state.unsaved.is_empty() {
-            return Vec::new();
-        }
-        let bytes = std::mem::take(&mut state.unsaved);
-        let mut ops = Vec::with_capacity(2);
-        if !std::mem::replace(&mut state.opened, true) {
-            ops.push(Op::MakeDir { path: format!("{DIRECTORY}/{}", self.run), attributes: Default::default() });
-        }
-        ops.push(Op::Append { path: Journal::path(&self.run), bytes, sync: true });
-        ops
-    }
-
-    /// Brings every line noted so far to the node's disk.
+    /// Brings every line noted so far to the node's disk, and performs `also` in the same round trip, after them.
     ///
     /// # Errors
-    /// When the node cannot be reached or refuses.
-    pub fn save(&self, host: &dyn Host) -> Result<(), JournalError> {
-        let ops = self.take();
+    /// When the node cannot be reached or refuses; lines that were not taken are kept for the next time.
+    pub fn save(&self, host: &dyn Host, also: Vec<Op>) -> Result<(), JournalError> {
+        let (lines, opened) = {
+            let mut state = self.state();
+            (std::mem::take(&mut state.unsaved), state.opened)
+        };
+        let mut ops = Vec::with_capacity(2 + also.len());
+        if !lines.is_empty() {
+            if !opened {
+                ops.push(Op::MakeDir { path: format!("{DIRECTORY}/{}", self.run), attributes: Default::default() });
+            }
+            ops.push(Op::Append { path: Journal::path(&self.run), bytes: lines.clone(), sync: true });
+        }
+        ops.extend(also);
         if ops.is_empty() {
             return Ok(());
         }
-        for result in host.perform(Place::Node, &ops)? {
-            result?;
+        let done = host.perform(Place::Node, &ops).map_err(JournalError::from).and_then(|results| {
+            ops.iter().zip(results).try_for_each(|(op, result)| {
+                result.map(|_| ()).map_err(|error| JournalError::Op { op: op.to_string(), error })
+            })
+        });
+        let mut state = self.state();
+        match done {
+            Ok(()) => state.opened |= !lines.is_empty(),
+            Err(_) => drop(state.unsaved.splice(..0, lines)),
         }
-        Ok(())
+        done
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -155,15 +157,20 @@ impl Journal {
     }
 }
 
-/// Why the journal could not be kept.
+/// Why the journal, or what was to be kept with it, could not be kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
     /// The node did not answer.
-    #[error("the journal of the run: {0}")]
+    #[error("the journal of the run cannot be kept: {0}")]
     Host(#[from] HostError),
     /// The node refused.
-    #[error("the journal of the run: {0}")]
-    Op(#[from] OpError),
+    #[error("{op}: {error}")]
+    Op {
+        /// The Op in one line.
+        op: String,
+        /// The node's words.
+        error: OpError,
+    },
 }
 
 /// A run's id: its beginning by the node's clock, sortable and fit for a file name.

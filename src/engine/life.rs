@@ -249,26 +249,16 @@ impl<'a> Life<'a> {
         if self.kept.as_ref() == Some(&self.record) {
             return Ok(());
         }
-        let mut ops = self.run.journal.take();
-        ops.extend(self.record.keep().map_err(|error| StepError::new(error.to_string()))?);
-        self.written(&ops)?;
+        self.run.journal.save(self.handles.keeper.as_ref(), self.record.keep()?)?;
         self.kept = Some(self.record.clone());
         Ok(())
     }
 
     /// Forgets the guest: its record goes.
     pub(super) fn forget(&mut self) -> Result<()> {
-        let mut ops = self.run.journal.take();
-        ops.push(Op::Remove { path: Record::path(self.guest.id), recursive: false });
-        self.written(&ops)?;
+        let gone = Op::Remove { path: Record::path(self.guest.id), recursive: false };
+        self.run.journal.save(self.handles.keeper.as_ref(), vec![gone])?;
         self.kept = None;
-        Ok(())
-    }
-
-    fn written(&self, ops: &[Op]) -> Result<()> {
-        for (op, result) in ops.iter().zip(self.handles.keeper.perform(Place::Node, ops)?) {
-            result.map_err(|error| StepError::op(op, &error))?;
-        }
         Ok(())
     }
 }

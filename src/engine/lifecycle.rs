@@ -67,13 +67,18 @@ pub(super) fn run(run: &Run, planned: &PlannedGuest, guest: &Guest, handles: Han
 }
 
 fn walk(life: &mut Life, taken: &mut Vec<(Step, Outcome)>) -> Result<()> {
-    if life.planned.steps.contains(&Step::Define) && life.standing != Standing::Adopted {
-        repair::repair(life)?;
-    }
     let makes_or_ends = [Step::Define, Step::Destroy].iter().any(|step| life.planned.steps.contains(step));
-    if life.standing == Standing::Absent && !makes_or_ends {
-        let id = life.id();
-        return Err(StepError::with_hint("it is not on the node", format!("`phoenix create {id}` makes it")));
+    let id = life.id();
+    match life.standing {
+        Standing::Ours | Standing::HalfMade if makes_or_ends => repair::repair(life)?,
+        Standing::Absent if !makes_or_ends => {
+            return Err(StepError::with_hint("it is not on the node", format!("`phoenix create {id}` makes it")));
+        }
+        Standing::HalfMade => {
+            let hint = format!("`phoenix create {id}` finishes it, `phoenix delete {id}` removes it");
+            return Err(StepError::with_hint("its creation was cut off", hint));
+        }
+        _ => {}
     }
     let course = course(life)?;
     for step in life.planned.steps.clone() {

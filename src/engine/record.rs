@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Artifact;
-use crate::host::{Host, HostError};
+use crate::host::HostError;
 use crate::model::{GuestId, GuestKind, ScriptKind};
-use crate::op::{Op, OpError, OpResult, OpValue, Place};
+use crate::op::{Op, OpError, OpResult, OpValue};
 
 /// Where records live on the node.
 pub const DIRECTORY: &str = "/var/lib/phoenix/guests";
@@ -227,10 +227,4 @@ pub fn parse_all(result: &OpResult) -> Result<BTreeMap<GuestId, Record>, RecordE
             Ok((record.id, record))
         })
         .collect()
-}
-
-/// All records of the node.
-pub fn load(host: &dyn Host) -> Result<BTreeMap<GuestId, Record>, RecordError> {
-    let results = host.perform(Place::Node, &[read_all()])?;
-    results.first().map_or_else(|| Ok(BTreeMap::new()), parse_all)
 }

@@ -51,10 +51,16 @@ pub(super) fn free_source(life: &mut Life, source: GuestId) -> Result<()> {
     }
     settled(life, &[source])?;
     if lock(life, source).as_deref() == Some("disk") {
-        life.command(&pct::unlock(source))?;
-        life.refresh()?;
+        unlock(life, source)?;
     }
     Ok(())
+}
+
+/// Removes a lock. Guests of one source find its lock at the same time: whoever comes second finds it gone.
+fn unlock(life: &mut Life, id: GuestId) -> Result<()> {
+    let done = life.command(&pct::unlock(id));
+    life.refresh()?;
+    if lock(life, id).is_some() { done.map(|_| ()) } else { Ok(()) }
 }
 
 /// Nothing is locked: what was begun is either done or was never started; reading tells which.
@@ -82,7 +88,7 @@ fn remains(life: &mut Life, ids: &[GuestId]) -> Result<()> {
     if mounted(life, &root)? {
         life.command(&Command::change("umount", ["--recursive", &root]))?;
     }
-    life.command(&pct::unlock(id))?;
+    unlock(life, id)?;
     let command = pct::destroy_remains(id);
     let output = life.command(&command)?;
     life.refresh()?;
@@ -95,7 +101,7 @@ fn remains(life: &mut Life, ids: &[GuestId]) -> Result<()> {
 fn unfinished_snapshot(life: &mut Life, name: &str) -> Result<()> {
     settled(life, &[life.id()])?;
     if lock(life, life.id()).is_some() {
-        life.command(&pct::unlock(life.id()))?;
+        unlock(life, life.id())?;
     }
     let half = life.defined()?.config.snapshot(name).is_some_and(|section| section.get("snapstate").is_some());
     if half {

@@ -144,7 +144,6 @@ pub fn run(engine: Engine) -> Result<Summary, EngineError> {
     let node = sight::node_name(handles.host.as_ref()).map_err(not_begun)?;
     let sight = sight::look(handles.host.as_ref(), &node).map_err(not_begun)?;
     let id = run_id(began);
-    let secrets = SecretStore::new(handles.host.clone(), outside).declared(site.secrets.clone());
     let run = Run {
         node,
         graph: Graph::new(&site, library.catalogue()),
@@ -156,7 +155,7 @@ pub fn run(engine: Engine) -> Result<Summary, EngineError> {
         journal: Journal::new(&id),
         id,
         artifacts: Artifacts::default(),
-        secrets,
+        secrets: SecretStore::new(handles.host.clone(), outside),
         unknown: Mutex::default(),
         turns: Mutex::default(),
     };
@@ -282,7 +281,7 @@ impl Run {
 
     /// A journal that cannot be kept is worth a warning; what counts is in the records and on the node.
     fn save(&self, handles: &Handles, guest: Option<GuestId>) {
-        if let Err(error) = self.journal.save(handles.keeper.as_ref()) {
+        if let Err(error) = self.journal.save(handles.keeper.as_ref(), Vec::new()) {
             let event = Event::Message { guest, level: crate::event::Level::Warning, text: error.to_string() };
             self.stage.tell(handles.keeper.as_ref(), event);
         }

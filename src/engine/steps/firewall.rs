@@ -29,7 +29,9 @@ pub(in crate::engine) fn firewall(life: &mut Life) -> Result<Done> {
         attributes: Attributes::default(),
         guard: None,
     };
-    life.perform(Place::Node, &[write])?;
+    // A node on which nobody ever wrote a rule has no directory for them either.
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+    life.perform(Place::Node, &[Op::MakeDir { path: folder, attributes: Attributes::default() }, write])?;
     life.refresh()?;
     if self::present(life).as_deref() != Some(wanted.as_str()) {
         return Err(StepError::new(format!("{path} does not hold what was written to it")));

@@ -18,6 +18,10 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Asks every script of the guest that knows, then every declared check.
 pub(in crate::engine) fn health(life: &mut Life) -> Result<Done> {
+    if !life.running() {
+        let hint = format!("`phoenix start {}` starts it", life.id());
+        return Err(StepError::with_hint("it does not run", hint));
+    }
     for (kind, name) in life.planned.scripts.clone() {
         let spec = spec(life, kind, &name)?;
         if !spec.has_health {

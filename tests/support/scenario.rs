@@ -1,0 +1,363 @@
+//! Whole runs in the sandbox, told in a few words: a site, small scripts, a world that lives on from run to run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use phoenix::command::Effect;
+use phoenix::engine::{self, Consent, Engine, Options, Summary};
+use phoenix::event::{Collect, Difference, Event, Outcome, Sink, Stamped, Step};
+use phoenix::host::interrupt::Interrupt;
+use phoenix::model::{
+    Address, Boot, Firewall, Guest, GuestId, GuestKind, LifecycleSnapshots, LxcSettings, Nic, Origin, PortainerRole,
+    RootDisk, Site, VmSettings,
+};
+use phoenix::plan::{self, Request, Verb};
+use phoenix::sandbox::{self, Fault, Sandbox, World};
+use phoenix::script::{Library, Roots};
+
+/// The archive that bases are made of.
+pub const ARCHIVE: &str = "local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst";
+
+/// Features and apps of the test platform, by path below the script root.
+const SCRIPTS: &[(&str, &str)] = &[
+    (
+        "features/ground.rhai",
+        r#"
+const FEATURE = #{ name: "ground", summary: "What all stand on", targets: ["lxc"],
+    params: #{ motto: #{ type: "string", fallback: "steady" } } };
+fn apply(guest, params) { guest.file("/etc/ground", #{ content: params.motto + "\n" }); }
+fn health(guest, params) { if !guest.exists("/etc/ground") { fail("no ground"); } }
+"#,
+    ),
+    (
+        "features/authority.rhai",
+        r#"
+const FEATURE = #{ name: "authority", summary: "Publishes a root", targets: ["lxc"], needs: ["ground"],
+    publishes: ["authority/root"], params: #{ root: #{ type: "string", fallback: "root one" } } };
+fn apply(guest, params) {
+    guest.dir("/etc/authority");
+    guest.file("/etc/authority/root", #{ content: params.root });
+    guest.publish("authority/root", "/etc/authority/root");
+}
+fn health(guest, params) { if !guest.exists("/etc/authority/root") { fail("no root"); } }
+"#,
+    ),
+    (
+        "features/trust.rhai",
+        r#"
+const FEATURE = #{ name: "trust", summary: "Reads the root", targets: ["lxc"], after: ["ground"],
+    consumes: ["authority/root"] };
+fn apply(guest, params) { guest.file("/etc/trust", #{ content: artifact("authority/root") }); }
+"#,
+    ),
+    (
+        "apps/site.rhai",
+        r#"
+const APP = #{ name: "site", summary: "The guest's own", targets: ["lxc"] };
+fn apply(guest, params) { guest.file("/etc/site", #{ content: guest.name }); }
+fn health(guest, params) { if guest.read("/etc/site") != guest.name { fail("another site"); } }
+"#,
+    ),
+];
+
+/// A guest id.
+pub fn id(number: u32) -> GuestId {
+    GuestId::try_from(number).unwrap()
+}
+
+/// A container of this name, made from the archive, with an address of its own and nothing else.
+pub fn container(number: u32, name: &str) -> Guest {
+    let last = number % 250 + 2;
+    Guest {
+        id: id(number),
+        name: name.to_owned(),
+        kind: GuestKind::Lxc,
+        roles: BTreeSet::new(),
+        node: None,
+        tags: BTreeSet::new(),
+        is_template: false,
+        origin: Origin::Template(ARCHIVE.to_owned()),
+        cores: 1,
+        memory_mb: 512,
+        swap_mb: None,
+        root: RootDisk { storage: "tank".to_owned(), size_gb: 4 },
+        nics: vec![Nic {
+            name: "eth0".to_owned(),
+            bridge: "vmbr0".to_owned(),
+            address: Address::Static(format!("192.0.2.{last}/24").parse().unwrap()),
+            gateway: Some("192.0.2.1".parse().unwrap()),
+            mac: None,
+            vlan: None,
+            firewall: false,
+        }],
+        nameservers: Vec::new(),
+        search_domain: None,
+        boot: Boot { start_at_boot: true, order: None, delay: None },
+        dependencies: Vec::new(),
+        features: Vec::new(),
+        app: None,
+        params: BTreeMap::new(),
+        firewall: Firewall::default(),
+        volumes: Vec::new(),
+        mounts: Vec::new(),
+        snapshots: LifecycleSnapshots::default(),
+        health_checks: Vec::new(),
+        traefik_service: None,
+        dns_records: Vec::new(),
+        portainer_role: PortainerRole::None,
+        trigger_sync: false,
+        lxc: LxcSettings { unprivileged: true, ..LxcSettings::default() },
+        vm: VmSettings::default(),
+        config: serde_json::Value::Null,
+    }
+}
+
+/// A site, scripts and a world.
+pub struct Scenario {
+    pub site: Site,
+    pub world: Option<World>,
+    pub jobs: usize,
+    pub consent: Consent,
+    pub adopt: BTreeSet<GuestId>,
+    pub seed: u64,
+    pub faults: Vec<Fault>,
+    /// Ctrl-C as soon as such an event is told.
+    pub interrupt_at: Option<fn(&Event) -> bool>,
+    scripts: tempfile::TempDir,
+}
+
+/// Keeps all events, and interrupts at one of them.
+struct Watch {
+    all: Collect,
+    interrupt: Interrupt,
+    at: Option<fn(&Event) -> bool>,
+}
+
+impl Sink for Watch {
+    fn emit(&self, stamped: Stamped) {
+        if self.at.is_some_and(|at| at(&stamped.event)) {
+            self.interrupt.set();
+        }
+        self.all.emit(stamped);
+    }
+}
+
+/// What a run did.
+pub struct Ran {
+    pub summary: Summary,
+    pub events: Vec<Event>,
+}
+
+impl Scenario {
+    /// These guests on a fresh node.
+    pub fn of(guests: impl IntoIterator<Item = Guest>) -> Scenario {
+        let scripts = tempfile::tempdir().unwrap();
+        let scenario = Scenario {
+            site: Site {
+                domain: "example.org".to_owned(),
+                guests: guests.into_iter().map(|guest| (guest.id, guest)).collect(),
+                ..Site::default()
+            },
+            world: None,
+            jobs: 4,
+            consent: Consent::Withheld,
+            adopt: BTreeSet::new(),
+            seed: 1,
+            faults: Vec::new(),
+            interrupt_at: None,
+            scripts,
+        };
+        for (path, text) in SCRIPTS {
+            scenario.script(path, text);
+        }
+        scenario
+    }
+
+    /// The platform in small: a base that is only cloned from, an authority, and two that trust it.
+    pub fn platform() -> Scenario {
+        let mut base = container(900, "base");
+        base.boot.start_at_boot = false;
+        base.features = vec!["ground".to_owned()];
+        base.snapshots = LifecycleSnapshots {
+            before_features: Some("pre-configured".to_owned()),
+            after_features: Some("final-form".to_owned()),
+            template: Some("final-form".to_owned()),
+        };
+        let clone = |number, name, features: &[&str]| {
+            let mut guest = container(number, name);
+            guest.origin = Origin::Clone(id(900));
+            guest.features = features.iter().map(|name| (*name).to_owned()).collect();
+            guest.app = Some("site".to_owned());
+            guest
+        };
+        let authority = clone(103, "authority", &["ground", "authority"]);
+        let mut gateway = clone(101, "gateway", &["trust"]);
+        gateway.dependencies = vec![id(103)];
+        let mut router = clone(102, "router", &["ground", "trust"]);
+        router.dependencies = vec![id(103)];
+        router.snapshots.before_features = Some("pre-configured".to_owned());
+        router.snapshots.after_features = Some("final-form".to_owned());
+        Scenario::of([base, authority, gateway, router])
+    }
+
+    /// The same platform with a template as its base.
+    pub fn platform_of_a_template() -> Scenario {
+        let mut scenario = Scenario::platform();
+        let base = scenario.guest(900);
+        base.is_template = true;
+        base.snapshots = LifecycleSnapshots::default();
+        scenario
+    }
+
+    /// Writes a script over what was there.
+    pub fn script(&self, path: &str, text: &str) {
+        let file = self.scripts.path().join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+
+    /// A declared guest, to be changed.
+    pub fn guest(&mut self, number: u32) -> &mut Guest {
+        self.site.guests.get_mut(&id(number)).unwrap()
+    }
+
+    /// The scripts as they are now.
+    pub fn library(&self) -> Library {
+        let (library, findings) = Library::load(&Roots::only(self.scripts.path()));
+        assert!(findings.is_empty(), "{findings:?}");
+        library
+    }
+
+    /// The world as it would be if nothing had ever been done.
+    pub fn fresh(&self) -> World {
+        let mut world = World::fresh(&self.site);
+        world.seed = self.seed;
+        world
+    }
+
+    /// The world as it is.
+    pub fn world(&self) -> World {
+        self.world.clone().unwrap_or_else(|| self.fresh())
+    }
+
+    /// One command of the node, run for its effect.
+    pub fn on_the_node(&mut self, command: &str) -> String {
+        let sandbox = Sandbox::in_memory(self.world(), sandbox::Options::default());
+        let words: Vec<String> = command.split(' ').map(str::to_owned).collect();
+        let output = sandbox.exec(&words, "").unwrap();
+        assert!(output.ok(), "{command}: {}", output.tail(9));
+        self.world = Some(sandbox.world());
+        output.text()
+    }
+
+    /// Creates these guests.
+    pub fn create(&mut self, targets: &[u32]) -> Ran {
+        self.run(Verb::Create, targets)
+    }
+
+    /// Does this to these guests; the world lives on.
+    pub fn run(&mut self, verb: Verb, targets: &[u32]) -> Ran {
+        let library = self.library();
+        let mut request = Request::new(verb, targets.iter().map(|number| id(*number)));
+        request.adopt.clone_from(&self.adopt);
+        let plan = plan::make(&self.site, library.catalogue(), &request).unwrap();
+        let options = sandbox::Options { faults: std::mem::take(&mut self.faults), ..sandbox::Options::default() };
+        let sandbox = Arc::new(Sandbox::in_memory(self.world(), options));
+        let interrupt = Interrupt::new();
+        let watch = Watch { all: Collect::default(), interrupt: interrupt.clone(), at: self.interrupt_at.take() };
+        let events = Arc::new(watch);
+        let summary = engine::run(Engine {
+            host: sandbox.clone(),
+            site: Arc::new(self.site.clone()),
+            library: Arc::new(library),
+            plan,
+            events: events.clone(),
+            interrupt,
+            outside: Arc::new(|_| None),
+            options: Options {
+                command: format!("{verb:?} {targets:?}"),
+                jobs: self.jobs,
+                consent: self.consent.clone(),
+            },
+        })
+        .unwrap();
+        self.world = Some(sandbox.world());
+        let events = events.all.events().into_iter().map(|stamped| stamped.event).collect();
+        Ran { summary, events }
+    }
+}
+
+impl Ran {
+    /// How a guest ended.
+    pub fn outcome(&self, number: u32) -> &Outcome {
+        let guest = self.summary.guests.iter().find(|guest| guest.id == id(number));
+        &guest.unwrap_or_else(|| panic!("guest {number} had no turn")).outcome
+    }
+
+    /// Why a guest failed.
+    pub fn cause(&self, number: u32) -> String {
+        match self.outcome(number) {
+            Outcome::Failed { cause } => cause.message.clone(),
+            other => panic!("guest {number} did not fail: {other:?}"),
+        }
+    }
+
+    /// Why a guest was skipped.
+    pub fn reason(&self, number: u32) -> String {
+        match self.outcome(number) {
+            Outcome::Skipped { reason } => reason.clone(),
+            other => panic!("guest {number} was not skipped: {other:?}"),
+        }
+    }
+
+    /// How a step of a guest ended.
+    pub fn step(&self, number: u32, step: &Step) -> Option<&Outcome> {
+        let guest = self.summary.guests.iter().find(|guest| guest.id == id(number))?;
+        guest.steps.iter().find(|(taken, _)| taken == step).map(|(_, outcome)| outcome)
+    }
+
+    /// All differences, with their guests.
+    pub fn differences(&self) -> Vec<(GuestId, Difference)> {
+        let change = |event: &Event| match event {
+            Event::Change { guest, difference } => Some((*guest, difference.clone())),
+            _ => None,
+        };
+        self.events.iter().filter_map(change).collect()
+    }
+
+    /// Everything that could change something, in words.
+    pub fn changing(&self) -> Vec<String> {
+        self.did(|effect, _| effect == Effect::Change)
+    }
+
+    /// Every program that was started on the node.
+    pub fn processes(&self) -> Vec<String> {
+        self.did(|_, process| process)
+    }
+
+    fn did(&self, like: impl Fn(Effect, bool) -> bool) -> Vec<String> {
+        let did = |event: &Event| match event {
+            Event::Did { what, effect, process, .. } if like(*effect, *process) => Some(what.clone()),
+            _ => None,
+        };
+        self.events.iter().filter_map(did).collect()
+    }
+
+    /// No guest failed or was skipped.
+    pub fn is_fine(&self) -> &Ran {
+        for guest in &self.summary.guests {
+            let fine = matches!(guest.outcome, Outcome::Changed | Outcome::Unchanged);
+            assert!(fine, "guest {}: {:?}", guest.id, guest.outcome);
+        }
+        self
+    }
+
+    /// Nothing was to be done, and nothing was.
+    pub fn is_idle(&self) -> &Ran {
+        self.is_fine();
+        assert_eq!(self.changing(), Vec::<String>::new());
+        assert_eq!(self.processes(), Vec::<String>::new());
+        assert!(!self.summary.changed(), "{:?}", self.differences());
+        self
+    }
+}
