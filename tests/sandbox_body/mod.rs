@@ -1,7 +1,9 @@
 //! The modelled inside of a machine. What each Op answers is told by the conformance set; here is what it does not ask.
 
+mod ca;
 mod changes;
 mod programs;
+mod services;
 mod units;
 
 use std::time::Duration;
