@@ -17,10 +17,6 @@ fn catalogue() -> Catalogue {
     Library::load(&Roots::embedded()).0.catalogue().clone()
 }
 
-fn read(path: &str) -> Loaded {
-    load(&Dir::Real(project(path)), &catalogue())
-}
-
 fn told(loaded: &Loaded) -> String {
     findings::render(&loaded.findings, false)
 }

@@ -3,7 +3,6 @@
 use super::decode::Fields;
 use super::file::File;
 use super::json::Data;
-use super::lxc::absolute;
 use crate::finding::Finding;
 use crate::model::Certificate;
 
@@ -26,7 +25,7 @@ fn certificate(fields: Fields) -> Option<Certificate> {
     ] {
         fields.require(name, hint);
     }
-    let paths = absolute(&fields, "cert_path").zip(absolute(&fields, "key_path"));
+    let paths = fields.path("cert_path").zip(fields.path("key_path"));
     let common_name = fields.string("common_name");
     let mut sans = fields.strings("sans");
     sans.extend(common_name.iter().filter(|name| !sans.contains(name)).cloned().collect::<Vec<_>>());

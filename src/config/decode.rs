@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
 
@@ -177,6 +178,41 @@ impl<'a> Fields<'a> {
             self.file.report(finding, self.span(name));
         }
         found.map(|(_, value)| value.clone())
+    }
+
+    /// An absolute path without `.` and `..`, which Proxmox refuses; without a slash at its end.
+    pub fn path(&self, name: &'static str) -> Option<String> {
+        let path = self.text_of_kind(name, "absolute path")?;
+        let plain = path.starts_with('/') && !path.split('/').any(|part| part == "." || part == "..");
+        if !plain {
+            self.reject("bad-path", name, format!("must be an absolute path without `.` and `..`, found `{path}`"));
+        }
+        plain.then(|| if path.len() > 1 { path.trim_end_matches('/').to_owned() } else { path.to_owned() })
+    }
+
+    /// Addresses, as a list or as one text with blanks or commas between them.
+    pub fn addresses(&self, name: &'static str) -> Vec<IpAddr> {
+        let Some(member) = self.member(name, "addresses") else { return Vec::new() };
+        let words = match &member.value.data {
+            Data::List(_) => self.texts(name),
+            Data::Text(text) => {
+                let words = text.split([' ', ',']).filter(|word| !word.is_empty());
+                words.map(|word| (word, member.value.span.clone())).collect()
+            }
+            _ => {
+                wrong_type(self.file, name, "addresses", &member.value);
+                Vec::new()
+            }
+        };
+        let parsed = words.into_iter().filter_map(|(word, span)| {
+            let address = word.parse().ok();
+            if address.is_none() {
+                let finding = Finding::error("bad-address", format!("`{name}`: `{word}` is no address"));
+                self.file.report(finding, span);
+            }
+            address
+        });
+        parsed.collect()
     }
 
     /// A list of texts, each with its place.

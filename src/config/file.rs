@@ -34,34 +34,30 @@ pub struct AskedField {
 }
 
 impl File {
-    /// Reads `text`; what is not JSON is found here.
-    pub fn parse(path: String, text: &str) -> (File, Vec<json::Repeated>) {
+    /// Reads `text`; what is not JSON is found here. `lenient` tells from the value whether it is in the predecessor's
+    /// spelling, whose lapses are warnings.
+    pub fn parse(path: String, text: &str, lenient: impl FnOnce(Option<&Value>) -> bool) -> File {
         let parsed = json::parse(text);
         let file = File {
             source: Source::new(path, mask::covered(text)),
+            lenient: lenient(parsed.value.as_ref()),
             value: parsed.value,
             findings: RefCell::default(),
-            lenient: false,
             unused: RefCell::default(),
-            asked: RefCell::new(None),
+            asked: RefCell::default(),
         };
         for error in parsed.errors {
             let mut finding = Finding::error("syntax", error.message);
             finding.hint = error.hint.map(str::to_owned);
             file.report(finding, error.span);
         }
-        (file, parsed.repeated)
-    }
-
-    /// Says whose spelling the file is in, and with it how the keys that stand twice are judged.
-    pub fn judge(&mut self, lenient: bool, repeated: Vec<json::Repeated>) {
-        self.lenient = lenient;
-        for json::Repeated { key, first, again } in repeated {
+        for json::Repeated { key, first, again } in parsed.repeated {
             let finding = Finding::error("duplicate-key", format!("`{key}` stands twice in this map"))
-                .related(&self.source, first, "first here; the later one counts")
+                .related(&file.source, first, "first here; the later one counts")
                 .hint("remove one of them");
-            self.lapse(finding, again);
+            file.lapse(finding, again);
         }
+        file
     }
 
     /// Whether the predecessor's spelling is read, whose lapses are warnings.

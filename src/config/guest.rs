@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::decode::Fields;
 use super::json::Data;
-use super::{hypervisor, legacy, secrets};
+use super::{legacy, secrets};
 use crate::finding::Finding;
 use crate::model::{
     Address, Boot, DnsRecord, Guest, GuestId, GuestKind, HealthCheck, LifecycleSnapshots, LxcSettings, Nic, Origin,
@@ -70,7 +70,7 @@ pub fn common(fields: &Fields, id: GuestId, kind: GuestKind) -> Guest {
             delay: fields.whole("boot_delay", 0..=u64::from(u32::MAX)),
         },
         dependencies: ids(fields, "dependencies"),
-        features: fields.strings("features"),
+        features: features(fields),
         app: None,
         params: params(fields),
         firewall: super::firewall::of_guest(fields),
@@ -138,6 +138,20 @@ fn ids(fields: &Fields, name: &'static str) -> Vec<GuestId> {
         }
     }
     ids
+}
+
+/// Features, each once.
+fn features(fields: &Fields) -> Vec<String> {
+    let mut features: Vec<String> = Vec::new();
+    for (feature, span) in fields.texts("features") {
+        if features.iter().any(|known| known == feature) {
+            let finding = Finding::warning("duplicate-item", format!("`{feature}` stands twice in `features`"));
+            fields.file.report(finding.hint("a feature runs once"), span);
+        } else {
+            features.push(feature.to_owned());
+        }
+    }
+    features
 }
 
 /// Parameters of scripts, by script and name. They are checked against what the scripts declare in
@@ -235,9 +249,4 @@ pub fn nic(entry: &Fields, network: &Fields, bridge: Option<String>) -> Nic {
         vlan: network.whole("vlan", 1..=4094),
         firewall: false,
     }
-}
-
-/// Name servers of a guest.
-pub fn nameservers(network: &Fields, name: &'static str) -> Vec<std::net::IpAddr> {
-    hypervisor::addresses(network, name)
 }

@@ -1,9 +1,6 @@
 //! `phoenix_hypervisor_config.json`: the node, and what guests need to know of it.
 
-use std::net::IpAddr;
-
 use super::decode::Fields;
-use super::json::Data;
 use super::{firewall, legacy, secrets};
 use crate::finding::Finding;
 use crate::model::{
@@ -119,7 +116,7 @@ fn nvidia(fields: Fields) -> NvidiaDriver {
 fn dns_server(fields: Fields) -> DnsServer {
     let server = DnsServer {
         enabled: fields.flag("enabled").unwrap_or_default(),
-        upstream: addresses(&fields, "upstream_servers"),
+        upstream: fields.addresses("upstream_servers"),
     };
     fields.unused("authoritative_zones", "list of text");
     fields.finish();
@@ -171,34 +168,10 @@ fn decode_network(fields: Fields, node: &mut Node) {
         node.bridges.extend(interface.string("name"));
         node.address = interface.parsed::<Cidr>("address", "address with prefix length");
         node.gateway = interface.parsed("gateway", "address");
-        node.setup.nameservers = addresses(&interface, "dns_nameservers");
+        node.setup.nameservers = interface.addresses("dns_nameservers");
         interface.finish();
     }
     fields.finish();
-}
-
-/// Addresses, as a list or as one text with blanks or commas between them.
-pub fn addresses(fields: &Fields, name: &'static str) -> Vec<IpAddr> {
-    let Some(member) = fields.member(name, "addresses") else { return Vec::new() };
-    let words: Vec<(&str, std::ops::Range<usize>)> = match &member.value.data {
-        Data::List(_) => fields.texts(name),
-        Data::Text(text) => {
-            let words = text.split([' ', ',']).filter(|word| !word.is_empty());
-            words.map(|word| (word, member.value.span.clone())).collect()
-        }
-        _ => {
-            fields.reject("wrong-type", name, format!("must be addresses, found {}", member.value.kind()));
-            Vec::new()
-        }
-    };
-    let parsed = words.into_iter().filter_map(|(word, span)| {
-        let address = word.parse();
-        if address.is_err() {
-            fields.file.report(Finding::error("bad-address", format!("`{name}`: `{word}` is no address")), span);
-        }
-        address.ok()
-    });
-    parsed.collect()
 }
 
 /// The pools, the datasets, and the storages that Proxmox has of these.

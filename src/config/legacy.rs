@@ -32,8 +32,9 @@ pub fn app(script: &str) -> &str {
     translated.unwrap_or_else(|| script.strip_suffix(".rhai").unwrap_or(script))
 }
 
-/// The sections of the hypervisor file that have no effect.
+/// The sections of the hypervisor file that have no effect; `mount_point_base` serves to explain mounts.
 pub fn unused_hypervisor_fields(root: &Fields) {
+    root.text("mount_point_base");
     for name in ["version", "author"] {
         root.unused(name, "text");
     }

@@ -8,7 +8,7 @@ use super::decode::Fields;
 use super::dir::Dir;
 use super::file::{Asked, File};
 use super::guest::Draft;
-use super::{certificates, hypervisor, json, legacy, lxc, mounts, resolve, roles, stacks, vm};
+use super::{certificates, hypervisor, legacy, lxc, mounts, resolve, roles, stacks, vm};
 use crate::finding::{Finding, Severity, Source};
 use crate::model::{Catalogue, GuestId, Site};
 
@@ -74,58 +74,92 @@ struct Files {
     lxc: Option<File>,
     vm: Option<File>,
     certificates: Option<File>,
-    stacks: Vec<(String, String, File)>,
+    stacks: Vec<StackFiles>,
     /// Findings about files rather than in them.
     about: Vec<Finding>,
 }
 
-impl Files {
-    fn read(dir: &Dir, record: bool) -> Files {
-        let mut about = Vec::new();
-        let mut parsed: Vec<(File, Vec<json::Repeated>)> = Vec::new();
-        let mut take = |name: &str, about: &mut Vec<Finding>| -> Option<usize> {
-            let text = read(dir, name, about)?;
-            parsed.push(File::parse(dir.shown(name), &text));
-            Some(parsed.len() - 1)
-        };
-        let main = [HYPERVISOR, LXC, VM, CERTIFICATES].map(|name| take(name, &mut about));
-        let mut stack_files = Vec::new();
-        for (folder, name) in dir.stacks() {
-            let compose = read(dir, &format!("{folder}/docker-compose.yml"), &mut about);
-            let manifest = take(&format!("{folder}/phoenix.json"), &mut about);
-            match (compose, manifest) {
-                (Some(compose), Some(manifest)) => stack_files.push((name, compose, manifest)),
-                _ => about.push(
-                    Finding::warning("incomplete-stack", format!("the stack {} is left out", dir.shown(&folder)))
+/// One folder of `stacks/`.
+struct StackFiles {
+    name: String,
+    compose: String,
+    manifest: File,
+}
+
+/// Reads files of one directory.
+struct Reader<'a> {
+    dir: &'a Dir,
+    record: bool,
+    lenient: bool,
+    about: Vec<Finding>,
+}
+
+impl Reader<'_> {
+    /// The text of a file, if it is there; that it cannot be read is an error.
+    fn text(&mut self, name: &str) -> Option<String> {
+        match self.dir.read(name) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => {
+                let message = format!("cannot read {}: {error}", self.dir.shown(name));
+                self.about.push(Finding::error("unreadable-file", message));
+                None
+            }
+        }
+    }
+
+    /// A file, if it is there. The first one in the predecessor's spelling makes all later ones lenient.
+    fn file(&mut self, name: &str) -> Option<File> {
+        let text = self.text(name)?;
+        let lenient = self.lenient;
+        let file = File::parse(self.dir.shown(name), &text, |value| lenient || value.is_some_and(legacy::is_legacy));
+        self.lenient = file.lenient();
+        if self.record {
+            file.record_fields();
+        }
+        Some(file)
+    }
+
+    fn stacks(&mut self) -> Vec<StackFiles> {
+        let mut stacks = Vec::new();
+        for (folder, name) in self.dir.stacks() {
+            let compose = self.text(&format!("{folder}/docker-compose.yml"));
+            let manifest = self.file(&format!("{folder}/phoenix.json"));
+            match compose.zip(manifest) {
+                Some((compose, manifest)) => stacks.push(StackFiles { name, compose, manifest }),
+                None => self.about.push(
+                    Finding::warning("incomplete-stack", format!("the stack {} is left out", self.dir.shown(&folder)))
                         .hint("it needs docker-compose.yml and phoenix.json"),
                 ),
             }
         }
-        if let Some(old) = read(dir, OLD_STACKS, &mut about) {
-            let source = Source::new(dir.shown(OLD_STACKS), super::mask::covered(&old));
+        stacks
+    }
+
+    /// Says of the predecessor's list of stacks that it is not read.
+    fn old_stacks(&mut self) {
+        if let Some(old) = self.text(OLD_STACKS) {
+            let source = Source::new(self.dir.shown(OLD_STACKS), super::mask::covered(&old));
             let finding = Finding::warning("unused-file", "this file is not read")
                 .hint("stacks are declared in stacks/NAME/phoenix.json");
             let first = old.chars().next().map_or(0, char::len_utf8);
-            about.push(finding.at(&source, 0..first));
+            self.about.push(finding.at(&source, 0..first));
         }
-        if main[0].is_none() && about.iter().all(|finding| finding.severity == Severity::Warning) {
+    }
+}
+
+impl Files {
+    fn read(dir: &Dir, record: bool) -> Files {
+        let mut reader = Reader { dir, record, lenient: false, about: Vec::new() };
+        let hypervisor = reader.file(HYPERVISOR);
+        if hypervisor.is_none() && reader.about.is_empty() {
             let finding = Finding::error("missing-file", format!("there is no {}", dir.shown(HYPERVISOR)));
-            about.push(finding.hint("`--config DIR` names the directory with the configuration"));
+            reader.about.push(finding.hint("`--config DIR` names the directory with the configuration"));
         }
-        let lenient = main[0].and_then(|at| parsed[at].0.value.as_ref()).is_some_and(legacy::is_legacy);
-        let mut files: Vec<Option<File>> = Vec::new();
-        for (mut file, repeated) in parsed {
-            file.judge(lenient, repeated);
-            if record {
-                file.record_fields();
-            }
-            files.push(Some(file));
-        }
-        let mut at = |index: Option<usize>| index.and_then(|index| files[index].take());
-        let [hypervisor, lxc, vm, certificates] = main.map(&mut at);
-        let stacks =
-            stack_files.into_iter().filter_map(|(name, compose, index)| Some((name, compose, at(Some(index))?)));
-        Files { hypervisor, lxc, vm, certificates, stacks: stacks.collect(), about }
+        let [lxc, vm, certificates] = [LXC, VM, CERTIFICATES].map(|name| reader.file(name));
+        let stacks = reader.stacks();
+        reader.old_stacks();
+        Files { hypervisor, lxc, vm, certificates, stacks, about: reader.about }
     }
 
     fn check(self, catalogue: &Catalogue) -> (Loaded, FieldsByFile) {
@@ -134,24 +168,22 @@ impl Files {
             || [&self.lxc, &self.vm].iter().any(|file| file.as_ref().is_some_and(|file| file.value.is_none()));
         let mut conditional = Vec::new();
         let site = root.map(|root| {
-            let mount_base = root.string("mount_point_base");
             let mut site = hypervisor::decode(&root);
             let mut drafts: Vec<Draft> = self.lxc.as_ref().map(lxc::decode).unwrap_or_default();
             drafts.extend(self.vm.as_ref().map(vm::decode).unwrap_or_default());
             site.certificates = self.certificates.as_ref().map(certificates::decode).unwrap_or_default();
             let stacks = self.stacks.iter();
-            site.stacks =
-                stacks.filter_map(|(name, compose, file)| stacks::decode(name, compose.clone(), file)).collect();
+            site.stacks = stacks.filter_map(|of| stacks::decode(&of.name, &of.compose, &of.manifest)).collect();
             resolve::resolve(&mut site, &mut drafts);
             roles::derive(&mut drafts);
-            mounts::resolve(&mut drafts, &root, mount_base.as_deref(), &site.node.setup.zfs.datasets);
+            mounts::resolve(&mut drafts, &root, &site.node.setup.zfs.datasets);
             conditional = check::check(&mut site, &drafts, &root, catalogue);
             site
         });
         let mut findings = self.about;
         let mut recorded = FieldsByFile::new();
         let files = [(HYPERVISOR, self.hypervisor), (LXC, self.lxc), (VM, self.vm), (CERTIFICATES, self.certificates)];
-        let stacks = self.stacks.into_iter().map(|(_, _, file)| ("stacks/NAME/phoenix.json", Some(file)));
+        let stacks = self.stacks.into_iter().map(|of| ("stacks/NAME/phoenix.json", Some(of.manifest)));
         for (name, file) in files.into_iter().chain(stacks) {
             if let Some(file) = file {
                 recorded.entry(name).or_default().extend(file.recorded_fields());
@@ -163,17 +195,5 @@ impl Files {
         }
         findings.extend(conditional.iter_mut().filter_map(|one| one.warning.take()));
         (Loaded { site: site.filter(|_| !unreadable), findings, conditional }, recorded)
-    }
-}
-
-/// The text of a file, if it is there; that it cannot be read is an error.
-fn read(dir: &Dir, name: &str, about: &mut Vec<Finding>) -> Option<String> {
-    match dir.read(name) {
-        Ok(text) => Some(text),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => {
-            about.push(Finding::error("unreadable-file", format!("cannot read {}: {error}", dir.shown(name))));
-            None
-        }
     }
 }

@@ -102,7 +102,7 @@ fn network(fields: &Fields, guest: &mut Guest) {
     let mut nic = guest::nic(fields, &network, network.string("bridge"));
     nic.firewall = guest.firewall.enabled;
     guest.nics.push(nic);
-    guest.nameservers = guest::nameservers(&network, "nameservers");
+    guest.nameservers = network.addresses("nameservers");
     guest.search_domain = network.string("searchdomain");
     network.finish();
 }
@@ -221,7 +221,7 @@ fn volume(fields: Fields) -> Option<Volume> {
     ] {
         fields.require(name, hint);
     }
-    let mount_point = absolute(&fields, "mount_point");
+    let mount_point = fields.path("mount_point");
     let volume = Volume {
         name: fields.string("name").unwrap_or_default(),
         storage: fields.string("pool").unwrap_or_default(),
@@ -235,7 +235,7 @@ fn volume(fields: Fields) -> Option<Volume> {
 fn bind_mount(fields: Fields) -> Option<BindMount> {
     fields.require("host_path", "the absolute path on the node");
     fields.require("container_path", "the absolute path inside the guest");
-    let paths = absolute(&fields, "host_path").zip(absolute(&fields, "container_path"));
+    let paths = fields.path("host_path").zip(fields.path("container_path"));
     let ids = 0..=u64::from(u16::MAX);
     let owner = (fields.whole("owner_uid", ids.clone()), fields.whole("owner_gid", ids));
     let file = fields.choice("kind", &[("directory", false), ("file", true)]).unwrap_or_default();
@@ -249,16 +249,6 @@ fn bind_mount(fields: Fields) -> Option<BindMount> {
         file,
         read_only,
     })
-}
-
-/// An absolute path without `.` and `..`, which Proxmox refuses.
-pub fn absolute(fields: &Fields, name: &'static str) -> Option<String> {
-    let path = fields.text(name)?;
-    let plain = path.starts_with('/') && !path.split('/').any(|part| part == "." || part == "..");
-    if !plain {
-        fields.reject("bad-path", name, format!("must be an absolute path without `.` and `..`, found `{path}`"));
-    }
-    plain.then(|| if path.len() > 1 { path.trim_end_matches('/').to_owned() } else { path.to_owned() })
 }
 
 fn nvidia(fields: &Fields) -> Nvidia {

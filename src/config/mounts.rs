@@ -9,11 +9,14 @@ use crate::model::{Role, ZfsDataset};
 /// What replaces a look into the state of the certificate authority.
 const ROOT_CERTIFICATE: &str = "step_ca/root.crt";
 
+/// The field that says below which directory the predecessor looked for datasets.
+const BASE: &str = "mount_point_base";
+
 /// Leaves out what must not be shown, and says which paths are not where they seem to be.
-pub fn resolve(drafts: &mut [Draft], root: &Fields, base: Option<&str>, datasets: &[ZfsDataset]) {
+pub fn resolve(drafts: &mut [Draft], root: &Fields, datasets: &[ZfsDataset]) {
     leave_out_ca_state(drafts);
     leave_out_staged_ca_files(drafts);
-    if let Some(base) = base {
+    if let Some(base) = root.value.get(BASE).and_then(|base| base.text()) {
         explain_base(drafts, root, base, datasets);
     }
 }
@@ -85,7 +88,7 @@ fn explain_base(drafts: &[Draft], root: &Fields, base: &str, datasets: &[ZfsData
             finding.hint(format!("kept as declared{and_more}; to use the dataset, move the files and write {real}"));
         let place = item_with(&draft.fields, "mount_points", "host_path", path);
         draft.fields.file.report(
-            finding.related(&root.file.source, root.span("mount_point_base"), "datasets are not mounted below this"),
+            finding.related(&root.file.source, root.span(BASE), "datasets are not mounted below this"),
             place.unwrap_or_else(|| draft.fields.place.clone()),
         );
     }

@@ -6,13 +6,13 @@ use super::{firewall, mask, secrets};
 use crate::model::{Stack, StackEnvironment, StackFile, StackValue};
 
 /// Decodes a stack's manifest.
-pub fn decode(name: &str, compose: String, file: &File) -> Option<Stack> {
+pub fn decode(name: &str, compose: &str, file: &File) -> Option<Stack> {
     let root = Fields::root(file)?;
     root.require("environments", "at least {\"production\": {}}");
     let mut stack = Stack {
         name: name.to_owned(),
         description: root.string("description").unwrap_or_default(),
-        compose,
+        compose: compose.to_owned(),
         environments: Default::default(),
     };
     for member in root.table("environments") {

@@ -4,7 +4,6 @@ use super::decode::Fields;
 use super::file::File;
 use super::guest::{self, Draft};
 use super::json::{Data, Value};
-use super::lxc;
 use crate::finding::Finding;
 use crate::model::{Guest, GuestKind, NfsVolume, Origin, RootDisk, StackUse};
 
@@ -127,7 +126,7 @@ fn network(fields: &Fields, guest: &mut Guest, defaults: &Defaults) {
         network.require("gw", "the default gateway, which a static address needs");
     }
     guest.nics.push(nic);
-    guest.nameservers = guest::nameservers(&network, "nameserver");
+    guest.nameservers = network.addresses("nameserver");
     guest.search_domain = network.string("searchdomain");
     network.finish();
 }
@@ -152,7 +151,7 @@ fn nfs_volume(fields: Fields) -> Option<NfsVolume> {
         fields.require(name, hint);
     }
     fields.choice("type", &[("nfs", ())]);
-    let paths = lxc::absolute(&fields, "path").zip(lxc::absolute(&fields, "mount_point"));
+    let paths = fields.path("path").zip(fields.path("mount_point"));
     let name = fields.string("name").unwrap_or_default();
     let server = fields.string("server");
     fields.finish();
