@@ -154,6 +154,7 @@ fn a_real_container_answers_so_through_its_channel() {
 fn the_node_itself_answers_so_about_files() {
     let host = Local::new(Interrupt::new()).unwrap();
     let mut perform = |ops: &[Op]| host.perform(Place::Node, ops).unwrap();
+    perform(&[remove(files::ROOM)]);
     run_all(&files::cases(), &mut perform);
     std::fs::remove_dir_all(files::ROOM).unwrap();
 }

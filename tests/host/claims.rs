@@ -75,7 +75,7 @@ fn shared_claims_share_and_nobody_passes_who_waits() {
         ]
     });
     assert_eq!(log[..4], ["+a", "-a", "+x", "-x"]);
-    assert_eq!(log[4..6], ["+b", "+c"], "and both go on together: {log:?}");
+    assert!(log[4..6].iter().all(|line| line.starts_with('+')), "b and c go on together: {log:?}");
 }
 
 #[test]
@@ -83,7 +83,8 @@ fn counted_claims_run_so_many_at_once() {
     let log = run(|log| {
         ["a", "b", "c"].map(|name| command(log, name, vec![Claim::counted(storage(), 2)])).into_iter().collect()
     });
-    assert_eq!(log[..3], ["+a", "+b", "-a"], "the third waits: {log:?}");
+    assert_eq!(log[..2], ["+a", "+b"]);
+    assert_ne!(log[2], "+c", "the third waits: {log:?}");
 }
 
 #[test]

@@ -283,6 +283,7 @@ execute() {
     err=$!
     (
         cd -- "$cwd" || exit 126
+        unset OLDPWD
         if [ "$user" ]; then
             IFS=: read -r _ _ uid gid _ home _ <<EOT
 $entry

@@ -8,6 +8,8 @@ use crate::host::facts;
 use crate::op::OpValue;
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// Homes are nobody else's, whatever a distribution's own default is.
+const HOME_MODE: &str = "HOME_MODE=0700";
 
 pub(super) fn list() -> Call {
     Call::new("read_files").arg("/etc/passwd").arg("/etc/group").reads(|_, answer| {
@@ -17,8 +19,14 @@ pub(super) fn list() -> Call {
 
 pub(super) fn add_user(name: &str, uid: Option<u32>, system: bool, home: Option<&str>, shell: Option<&str>) -> Call {
     let shell = shell.unwrap_or(if system { "/usr/sbin/nologin" } else { "/bin/bash" });
-    let mut call =
-        Call::new("program").arg(seconds(LIMIT)).arg("useradd").arg("--user-group").arg("--shell").arg(shell);
+    let mut call = Call::new("program")
+        .arg(seconds(LIMIT))
+        .arg("useradd")
+        .arg("--user-group")
+        .arg("--key")
+        .arg(HOME_MODE)
+        .arg("--shell")
+        .arg(shell);
     call = call.arg(if system { "--system" } else { "--create-home" });
     if let Some(uid) = uid {
         call = call.arg("--uid").arg(uid);
