@@ -75,6 +75,10 @@ fn a_channel_bears_what_programs_do() {
     let env = BTreeMap::from([("TOKEN".to_owned(), secret())]);
     assert_eq!(output(run(Exec { env, stdin: Some(secret()), ..sh(search) })).text(), "0\n");
 
+    // Many small writes are no less than one large one.
+    let said = output(run(sh("i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i + 1)); done")));
+    assert_eq!(said.text().lines().count(), 2000);
+
     // Floods end in an error and in bounded memory; the channel goes on.
     let flood = run(sh("yes >&2 & exec yes"));
     assert_eq!(flood.unwrap_err().kind, OpErrorKind::TooLarge);

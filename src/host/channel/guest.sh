@@ -261,7 +261,15 @@ quietly() {
     return "$code"
 }
 
-# SECONDS OUTPUT-BYTES CWD USER VARIABLES NAME VALUE... PROGRAM...
+# BLOCKS: standard input to standard output, at once as it comes, and no more than so many blocks of 512 bytes: then
+# the kernel ends it, and whoever writes to it loses the pipe.
+drain() {
+    ulimit -c 0
+    ulimit -f "$1"
+    exec cat
+}
+
+# SECONDS OUTPUT-BLOCKS CWD USER VARIABLES NAME VALUE... PROGRAM...
 execute() {
     scratch || { skip; fail - "$words"; return; }
     seconds=$1 most=$2 cwd=$3 user=$4 variables=$5
@@ -277,9 +285,9 @@ execute() {
         if [ "$words" ]; then : >"$input"; fail - "$words"; return; fi
     fi
     [ -p "$dir/1" ] || mkfifo "$dir/1" "$dir/2"
-    dd bs=64k count="$most" iflag=count_bytes status=none <"$dir/1" >"$dir/out" 3<&- 4>&- &
+    drain "$most" <"$dir/1" >"$dir/out" 3<&- 4>&- &
     out=$!
-    dd bs=64k count="$most" iflag=count_bytes status=none <"$dir/2" >"$dir/err" 3<&- 4>&- &
+    drain "$most" <"$dir/2" >"$dir/err" 3<&- 4>&- &
     err=$!
     (
         cd -- "$cwd" || exit 126

@@ -10,6 +10,8 @@ use crate::host::channel::lower::seconds;
 use crate::host::content;
 use crate::op::{Exec, OpError, OpErrorKind, OpValue};
 
+/// What `ulimit -f` counts in.
+const BLOCK: u64 = 512;
 /// `timeout`'s exit status when it had to send SIGTERM, and when only SIGKILL helped.
 const TIMED_OUT: [i32; 2] = [124, 137];
 
@@ -21,7 +23,7 @@ pub(super) fn call(exec: &Exec) -> Result<Call, OpError> {
     content::absolute(cwd)?;
     let mut call = Call::new("execute")
         .arg(seconds(exec.timeout))
-        .arg(OUTPUT_LIMIT + 1)
+        .arg(OUTPUT_LIMIT / BLOCK + 1)
         .arg(cwd)
         .arg(exec.user.as_deref().unwrap_or_default())
         .arg(exec.env.len());
