@@ -66,7 +66,7 @@ skip() { if [ "$bytes" -gt 0 ]; then head -c "$bytes" <&3 >/dev/null; fi; }
 receive() { words=$({ head -c "$bytes" <&3 | { cat >"$1" || cat >/dev/null; }; } 2>&1); }
 receive_more() { words=$({ head -c "$bytes" <&3 | { cat >>"$1" || cat >/dev/null; }; } 2>&1); }
 
-# A private directory in memory, for output and standard input of programs.
+# A private directory in memory, for what programs say and are given; its path is in $dir.
 scratch() {
     if [ "$dir" ] && [ -d "$dir" ]; then return 0; fi
     for at in /run /dev/shm /tmp; do
@@ -122,10 +122,11 @@ stat_path() {
 read_file() {
     [ -e "$1" ] || return 0
     if [ -d "$1" ]; then fail is_a_directory "$1: is a directory"; return; fi
+    scratch || { fail - "$words"; return; }
     printf '=' >&4
-    words=$({ head -c "$2" -- "$1" | base64 -w0 >&4; } 2>&1)
+    head -c "$2" -- "$1" 2>"$dir/said" | base64 -w0 >&4
     printf '\0' >&4
-    if [ "$words" ]; then fail - "$words"; fi
+    if [ -s "$dir/said" ]; then fail - "$(cat "$dir/said")"; fi
 }
 
 digest() {
