@@ -5,7 +5,7 @@ use phoenix::event::{Cost, Outcome, Step};
 use phoenix::model::{BindMount, Direction, FirewallAction, FirewallRule, Volume};
 use phoenix::plan::Verb;
 
-use crate::support::scenario::{Scenario, container, id};
+use crate::support::scenario::{Ran, Scenario, container, id};
 
 const ALL: &[u32] = &[900, 103, 101, 102];
 
@@ -65,6 +65,23 @@ fn one_edited_value_is_exactly_one_difference() {
     assert_eq!((difference.from.as_deref(), difference.to.as_deref()), (Some("512"), Some("3333")));
     assert_eq!(ran.processes(), ["pct set 101 --memory 3333"]);
     scenario.create(ALL).is_idle();
+}
+
+#[test]
+fn a_rehearsal_says_what_a_run_does_and_touches_nothing() {
+    let mut scenario = Scenario::platform();
+    let rehearsed = scenario.rehearse(ALL);
+    rehearsed.is_fine();
+    let ran = scenario.create(ALL);
+    let steps = |ran: &Ran| ran.summary.guests.iter().map(|guest| guest.steps.clone()).collect::<Vec<_>>();
+    assert_eq!(steps(&rehearsed), steps(&ran));
+
+    scenario.rehearse(ALL).is_idle();
+    scenario.guest(101).memory_mb = 3333;
+    scenario.guest(102).params.insert("ground".to_owned(), [("motto".to_owned(), "calm".into())].into());
+    let rehearsed = scenario.rehearse(ALL);
+    rehearsed.is_fine();
+    assert_eq!(rehearsed.differences(), scenario.create(ALL).differences());
 }
 
 #[test]

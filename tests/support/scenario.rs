@@ -1,19 +1,24 @@
 //! Whole runs in the sandbox, told in a few words: a site, small scripts, a world that lives on from run to run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use phoenix::command::Effect;
-use phoenix::engine::{self, Consent, Engine, Options, Summary};
+use phoenix::config::{self, Dir};
+use phoenix::engine::{self, Consent, Engine, Options, Summary, sight};
 use phoenix::event::{Collect, Difference, Event, Outcome, Sink, Stamped, Step};
 use phoenix::host::interrupt::Interrupt;
+use phoenix::host::{Host, HostHandle};
 use phoenix::model::{
     Address, Boot, Firewall, Guest, GuestId, GuestKind, LifecycleSnapshots, LxcSettings, Nic, Origin, PortainerRole,
     RootDisk, Site, VmSettings,
 };
+use phoenix::op::Place;
 use phoenix::plan::{self, Request, Verb};
+use phoenix::pve::inventory;
 use phoenix::sandbox::{self, Fault, Sandbox, World};
-use phoenix::script::{Library, Roots};
+use phoenix::script::{Library, Models, Roots};
 
 /// The archive that bases are made of.
 pub const ARCHIVE: &str = "local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst";
@@ -123,7 +128,9 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
     /// Ctrl-C as soon as such an event is told.
     pub interrupt_at: Option<fn(&Event) -> bool>,
-    scripts: tempfile::TempDir,
+    roots: Roots,
+    /// Scripts of its own; the shipped ones otherwise.
+    scripts: Option<tempfile::TempDir>,
 }
 
 /// Keeps all events, and interrupts at one of them.
@@ -152,12 +159,30 @@ impl Scenario {
     /// These guests on a fresh node.
     pub fn of(guests: impl IntoIterator<Item = Guest>) -> Scenario {
         let scripts = tempfile::tempdir().unwrap();
-        let scenario = Scenario {
-            site: Site {
-                domain: "example.org".to_owned(),
-                guests: guests.into_iter().map(|guest| (guest.id, guest)).collect(),
-                ..Site::default()
-            },
+        let site = Site {
+            domain: "example.org".to_owned(),
+            guests: guests.into_iter().map(|guest| (guest.id, guest)).collect(),
+            ..Site::default()
+        };
+        let roots = Roots::only(scripts.path());
+        let scenario = Scenario { scripts: Some(scripts), ..Scenario::new(site, roots) };
+        for (path, text) in SCRIPTS {
+            scenario.script(path, text);
+        }
+        scenario
+    }
+
+    /// The configuration of a directory with the scripts that come with phoenix.
+    pub fn configured(dir: &Dir) -> Scenario {
+        let roots = Roots::only(Path::new(env!("CARGO_MANIFEST_DIR")));
+        let (library, _) = Library::load(&roots);
+        let loaded = config::load(dir, library.catalogue());
+        Scenario::new(loaded.site.unwrap(), roots)
+    }
+
+    fn new(site: Site, roots: Roots) -> Scenario {
+        Scenario {
+            site,
             world: None,
             jobs: 4,
             consent: Consent::Withheld,
@@ -165,12 +190,9 @@ impl Scenario {
             seed: 1,
             faults: Vec::new(),
             interrupt_at: None,
-            scripts,
-        };
-        for (path, text) in SCRIPTS {
-            scenario.script(path, text);
+            roots,
+            scripts: None,
         }
-        scenario
     }
 
     /// The platform in small: a base that is only cloned from, an authority, and two that trust it.
@@ -211,7 +233,7 @@ impl Scenario {
 
     /// Writes a script over what was there.
     pub fn script(&self, path: &str, text: &str) {
-        let file = self.scripts.path().join(path);
+        let file = self.scripts.as_ref().unwrap().path().join(path);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, text).unwrap();
     }
@@ -223,7 +245,7 @@ impl Scenario {
 
     /// The scripts as they are now.
     pub fn library(&self) -> Library {
-        let (library, findings) = Library::load(&Roots::only(self.scripts.path()));
+        let (library, findings) = Library::load(&self.roots);
         assert!(findings.is_empty(), "{findings:?}");
         library
     }
@@ -257,17 +279,42 @@ impl Scenario {
 
     /// Does this to these guests; the world lives on.
     pub fn run(&mut self, verb: Verb, targets: &[u32]) -> Ran {
+        let faults = std::mem::take(&mut self.faults);
+        let sandbox = Arc::new(Sandbox::in_memory(self.world(), self.options(faults)));
+        let ran = self.run_on(sandbox.clone(), verb, targets);
+        self.world = Some(sandbox.world());
+        ran
+    }
+
+    /// What creating these guests would do, rehearsed on a copy of the node, which is only looked at.
+    pub fn rehearse(&mut self, targets: &[u32]) -> Ran {
+        let node = Arc::new(Sandbox::in_memory(self.world(), self.options(Vec::new())));
+        let mut inventory = sight::look(node.as_ref(), &node.world().node).unwrap().inventory;
+        let details = node.perform(Place::Node, &inventory::details(&inventory)).unwrap();
+        inventory.complete(&details);
+        let world = World::of_node(&inventory, node.as_ref()).unwrap();
+        let rehearsal = Sandbox::rehearse(world, Some(node.clone()), self.options(Vec::new()));
+        let ran = self.run_on(Arc::new(rehearsal), Verb::Create, targets);
+        assert_eq!(node.changes(), 0, "a rehearsal changed the node");
+        ran
+    }
+
+    fn options(&self, faults: Vec<Fault>) -> sandbox::Options {
+        let (models, findings) = Models::load(&self.library());
+        assert!(findings.is_empty(), "{findings:?}");
+        sandbox::Options { programs: Arc::new(models), faults }
+    }
+
+    fn run_on(&mut self, host: HostHandle, verb: Verb, targets: &[u32]) -> Ran {
         let library = self.library();
         let mut request = Request::new(verb, targets.iter().map(|number| id(*number)));
         request.adopt.clone_from(&self.adopt);
         let plan = plan::make(&self.site, library.catalogue(), &request).unwrap();
-        let options = sandbox::Options { faults: std::mem::take(&mut self.faults), ..sandbox::Options::default() };
-        let sandbox = Arc::new(Sandbox::in_memory(self.world(), options));
         let interrupt = Interrupt::new();
         let watch = Watch { all: Collect::default(), interrupt: interrupt.clone(), at: self.interrupt_at.take() };
         let events = Arc::new(watch);
         let summary = engine::run(Engine {
-            host: sandbox.clone(),
+            host,
             site: Arc::new(self.site.clone()),
             library: Arc::new(library),
             plan,
@@ -281,7 +328,6 @@ impl Scenario {
             },
         })
         .unwrap();
-        self.world = Some(sandbox.world());
         let events = events.all.events().into_iter().map(|stamped| stamped.event).collect();
         Ran { summary, events }
     }
