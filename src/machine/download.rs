@@ -1,8 +1,7 @@
 //! `download`: a file from the network, by way of the node's cache.
 
-use super::{Change, Machine, MachineError, change::difference, file::sha256, path, watch::WATCH_DIR};
-use crate::event::Difference;
-use crate::op::{Attributes, Content, FileKind, Op, OpErrorKind, OpValue};
+use super::{Change, Machine, MachineError, attributes, change::difference, file::sha256, path, watch::WATCH_DIR};
+use crate::op::{Attributes, Content, FileKind, Op, OpError, OpErrorKind, OpValue, Stat};
 
 /// Where the node keeps what it fetched, by digest.
 pub const CACHE_DIR: &str = "/var/lib/phoenix/cache";
@@ -41,6 +40,11 @@ impl Source {
         self.member.is_some() || self.sha256.is_none()
     }
 
+    /// What is noted in the machine about a file with this digest.
+    fn note(&self, digest: &str) -> String {
+        format!("{} {digest}\n", self.identity())
+    }
+
     /// What tells this file from every other.
     fn identity(&self) -> String {
         let whole = self.sha256.clone().unwrap_or_else(|| format!("url-{}", sha256(self.url.as_bytes())));
@@ -51,49 +55,43 @@ impl Source {
     }
 }
 
+/// What is in the machine now.
+struct Present {
+    /// Of a regular file.
+    stat: Option<Stat>,
+    digest: Option<String>,
+    note: Option<Vec<u8>>,
+}
+
+impl Present {
+    fn is(&self, source: &Source) -> bool {
+        match &self.digest {
+            None => false,
+            Some(digest) if source.noted() => self.note.as_deref() == Some(source.note(digest).as_bytes()),
+            digest => *digest == source.sha256,
+        }
+    }
+}
+
 impl Machine {
     /// Brings a file about that comes from the network: fetched once by the node, compared with its digest, and carried
     /// into the machine. Which source a file came from is noted inside the machine.
     ///
     /// # Errors
     /// When the digest is none or another one, nothing answers, or the archive has no such member.
-    pub fn download(&self, path: &str, source: &Source, attributes: &Attributes) -> Result<Change, MachineError> {
+    pub fn download(&self, path: &str, source: &Source, wanted: &Attributes) -> Result<Change, MachineError> {
         let path = path::absolute(path)?;
         let source = source.checked()?;
         let record = format!("{WATCH_DIR}/download-{}", &sha256(path.as_bytes())[..16]);
-        let ops = [
-            Op::Stat { path: path.clone() },
-            Op::Digest { path: path.clone() },
-            Op::Read { path: record.clone(), limit: super::READ_LIMIT },
-        ];
-        let (stat, digest, noted) = match <[_; 3]>::try_from(self.perform(&ops)?) {
-            Ok([Ok(OpValue::Stat(stat)), digest, Ok(OpValue::Bytes(noted))]) => (stat, digest, noted),
-            _ => return Err(self.broken(format!("no usable answer about {path}"))),
-        };
-        if stat.as_ref().is_some_and(|stat| !matches!(stat.kind, FileKind::File | FileKind::Symlink)) {
-            return Err(MachineError::conflict(path, "is not a regular file"));
-        }
-        let stat = stat.filter(|stat| stat.kind == FileKind::File);
-        let present = match digest {
-            Ok(OpValue::Digest(digest)) if stat.is_some() => digest,
-            _ => None,
-        };
-        let note = |digest: &str| format!("{} {digest}\n", source.identity());
-        let right = present.as_ref().is_some_and(|present| {
-            if source.noted() {
-                noted.as_deref() == Some(note(present).as_bytes())
-            } else {
-                source.sha256.as_ref() == Some(present)
-            }
-        });
+        let present = self.downloaded(&path, &record)?;
         let what = format!("download {path}");
-        let mut differences = match &stat {
-            Some(stat) => super::attributes::differences(&path, stat, attributes),
+        let mut differences = match &present.stat {
+            Some(stat) => attributes::differences(&path, stat, wanted),
             None => Vec::new(),
         };
-        if right {
+        if present.is(&source) {
             if !differences.is_empty() {
-                self.one(Op::SetAttributes { path, attributes: attributes.clone() })?;
+                self.one(Op::SetAttributes { path, attributes: wanted.clone() })?;
             }
             return Ok(self.done(Change::of(what, differences)));
         }
@@ -104,18 +102,35 @@ impl Machine {
             ops.push(Op::MakeDir { path: WATCH_DIR.to_owned(), attributes: Attributes::default() });
             ops.push(Op::Write {
                 path: record,
-                content: Content::Bytes(note(&digest).into_bytes().into()),
+                content: Content::Bytes(source.note(&digest).into_bytes().into()),
                 attributes: Attributes::default(),
                 guard: None,
             });
         }
         let content = Content::NodeFile { path: cached, sha256: digest };
-        ops.push(Op::Write { path: path.clone(), content, attributes: attributes.clone(), guard: None });
+        ops.push(Op::Write { path: path.clone(), content, attributes: wanted.clone(), guard: None });
         self.all(&ops)?;
-        let from = stat.map(|stat| format!("{} bytes", stat.size));
-        let content: Difference = difference(path, from, Some(source.url.clone()));
-        differences.insert(0, content);
+        let from = present.stat.map(|stat| format!("{} bytes", stat.size));
+        differences.insert(0, difference(path, from, Some(source.url.clone())));
         Ok(self.done(Change::of(what, differences)))
+    }
+
+    fn downloaded(&self, path: &str, record: &str) -> Result<Present, MachineError> {
+        let (path, record) = (path.to_owned(), record.to_owned());
+        let ops = [Op::Stat { path: path.clone() }, Op::Read { path: record, limit: super::READ_LIMIT }];
+        let (stat, note) = match <[OpValue; 2]>::try_from(self.all(&ops)?) {
+            Ok([OpValue::Stat(stat), OpValue::Bytes(note)]) => (stat, note),
+            _ => return Err(self.broken(format!("another answer than asked for about {path}"))),
+        };
+        match stat.as_ref().map(|stat| stat.kind) {
+            // A symlink is replaced, so what it leads to says nothing.
+            None | Some(FileKind::Symlink) => Ok(Present { stat: None, digest: None, note }),
+            Some(FileKind::File) => match self.one(Op::Digest { path: path.clone() })? {
+                OpValue::Digest(digest) => Ok(Present { stat, digest, note }),
+                _ => Err(self.broken(format!("another answer than asked for about {path}"))),
+            },
+            Some(FileKind::Directory | FileKind::Other) => Err(MachineError::conflict(path, "is not a regular file")),
+        }
     }
 
     /// The file in the node's cache, fetched if it is not there, and its digest.
@@ -142,7 +157,7 @@ impl Machine {
     }
 }
 
-fn fetch_failed(source: &Source, op: String, error: crate::op::OpError) -> MachineError {
+fn fetch_failed(source: &Source, op: String, error: OpError) -> MachineError {
     let hint = match (error.kind, &source.member) {
         (OpErrorKind::Conflict, _) => {
             "the file behind the URL is another one than declared: check where it comes from, then its `sha256`"

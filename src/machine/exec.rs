@@ -121,11 +121,7 @@ impl Machine {
     /// # Errors
     /// When the machine does not answer, or a rehearsal cannot know.
     pub fn probe(&self, argv: &[String], options: &Exec) -> Result<Output, MachineError> {
-        self.looked(spec(argv, options, Effect::Read)?)
-    }
-
-    fn looked(&self, exec: op::Exec) -> Result<Output, MachineError> {
-        match self.one(Op::Exec(exec)) {
+        match self.one(Op::Exec(spec(argv, options, Effect::Read)?)) {
             Ok(OpValue::Output(output)) => Ok(output),
             Ok(_) => Err(self.broken("another answer than asked for by a program")),
             Err(MachineError::Op { source, .. }) if source.kind == OpErrorKind::NotFound => {

@@ -1,15 +1,10 @@
 //! `file`: a regular file with this content, mode and owner.
 
-use std::time::Duration;
-
+use super::validation::{self, Aside};
 use super::{Change, Machine, MachineError, attributes, change::difference, diff, path};
-use crate::command::Effect;
 use crate::event::Difference;
-use crate::op::{Attributes, Content, Exec, FileKind, Op, OpValue, Stat};
+use crate::op::{Attributes, Content, FileKind, Op, OpValue, Stat};
 use crate::secret::Sealed;
-
-/// Limit of a validating program.
-const VALIDATE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a file shall be.
 #[derive(Clone, Debug, Default)]
@@ -32,11 +27,11 @@ impl File {
 }
 
 /// What is at the path now.
-struct Found {
-    stat: Option<Stat>,
+pub(super) struct Found {
+    pub(super) stat: Option<Stat>,
     digest: Option<String>,
-    /// Set aside by a validation in place that was cut off.
-    aside: bool,
+    /// What a validation in place left there when it was cut off.
+    pub(super) aside: Option<Aside>,
 }
 
 impl Machine {
@@ -53,7 +48,8 @@ impl Machine {
             (None, _) => Some(Content::Bytes(Vec::new().into())),
         };
         let mut differences = Vec::new();
-        let rewrite = content.filter(|content| found.digest.as_ref() != Some(&digest(content)) || found.aside);
+        let rewrite =
+            content.filter(|content| found.digest.as_ref() != Some(&digest(content)) || found.aside.is_some());
         if let Some(content) = &rewrite {
             differences.push(self.content_difference(&path, found.stat.as_ref(), content, &options.attributes)?);
         }
@@ -75,18 +71,17 @@ impl Machine {
 
     fn found(&self, path: &str, options: &File) -> Result<Found, MachineError> {
         let mut ops = vec![Op::Stat { path: path.to_owned() }];
-        let in_place = validates_in_place(options);
-        if in_place {
-            ops.push(Op::Stat { path: aside(path) });
+        if validation::in_place(options) {
+            ops.push(Op::Stat { path: validation::aside(path) });
         }
         if options.content.is_some() {
             ops.push(Op::Digest { path: path.to_owned() });
         }
-        let mut found = Found { stat: None, digest: None, aside: false };
+        let mut found = Found { stat: None, digest: None, aside: None };
         for (op, result) in ops.iter().zip(self.perform(&ops)?) {
             match (op, result) {
                 (Op::Stat { path: asked }, Ok(OpValue::Stat(stat))) if asked == path => found.stat = stat,
-                (Op::Stat { .. }, Ok(OpValue::Stat(stat))) => found.aside = stat.is_some(),
+                (Op::Stat { .. }, Ok(OpValue::Stat(stat))) => found.aside = stat.as_ref().map(Aside::of),
                 (Op::Digest { .. }, Ok(OpValue::Digest(digest))) => found.digest = digest,
                 // What `Stat` says about a directory or a dangling link is clearer.
                 (Op::Digest { .. }, Err(_)) if found.stat.as_ref().is_some_and(|stat| stat.kind != FileKind::File) => {}
@@ -135,61 +130,20 @@ impl Machine {
     }
 
     fn rewrite(&self, path: &str, content: Content, found: &Found, options: &File) -> Result<(), MachineError> {
-        let write = |path: String, attributes: Attributes| Op::Write { path, content, attributes, guard: None };
         if options.validate.is_empty() {
-            self.one(write(path.to_owned(), options.attributes.clone()))?;
+            let (path, attributes) = (path.to_owned(), options.attributes.clone());
+            self.one(Op::Write { path, content, attributes, guard: None })?;
             return Ok(());
         }
-        let beside = format!("{path}.phoenix-new");
         let old = found.stat.as_ref().filter(|stat| stat.kind == FileKind::File);
-        let write = write(beside.clone(), attributes::kept(old, &options.attributes));
-        let (into_place, set_aside) = (Op::Move { from: beside.clone(), to: path.to_owned() }, aside(path));
-        if !validates_in_place(options) {
-            self.one(write)?;
-            if let Err(error) = self.run(&validation(options, &beside)) {
-                self.one(Op::Remove { path: beside, recursive: false })?;
-                return Err(error);
-            }
-            self.one(into_place)?;
-            return Ok(());
+        let path_of_new = validation::beside(path);
+        let attributes = attributes::kept(old, &options.attributes);
+        self.one(Op::Write { path: path_of_new, content, attributes, guard: None })?;
+        if validation::in_place(options) {
+            self.validated_in_place(path, found, options)
+        } else {
+            self.validated_beside(path, options)
         }
-        let mut ops = vec![write];
-        // What an earlier, interrupted validation set aside is the last content known to be good: it stays there.
-        if found.stat.is_some() && !found.aside {
-            ops.push(Op::Move { from: path.to_owned(), to: set_aside.clone() });
-        }
-        ops.push(into_place);
-        self.all(&ops)?;
-        let valid = self.run(&validation(options, path));
-        let had_old = found.stat.is_some() || found.aside;
-        match (&valid, had_old) {
-            (Ok(_), true) => self.one(Op::Remove { path: set_aside, recursive: false })?,
-            (Ok(_), false) => return Ok(()),
-            (Err(_), true) => self.one(Op::Move { from: set_aside, to: path.to_owned() })?,
-            (Err(_), false) => self.one(Op::Remove { path: path.to_owned(), recursive: false })?,
-        };
-        valid.map(drop)
-    }
-}
-
-fn validates_in_place(options: &File) -> bool {
-    !options.validate.is_empty() && !options.validate.iter().any(|word| word.contains("%s"))
-}
-
-fn aside(path: &str) -> String {
-    format!("{path}.phoenix-old")
-}
-
-fn validation(options: &File, path: &str) -> Exec {
-    let argv = options.validate.iter().map(|word| word.replace("%s", path)).collect();
-    Exec {
-        argv,
-        env: Default::default(),
-        cwd: None,
-        stdin: None,
-        user: None,
-        timeout: VALIDATE_TIMEOUT,
-        effect: Effect::Change,
     }
 }
 

@@ -41,6 +41,7 @@ mod sysctl;
 mod template;
 mod timezone;
 mod unit;
+mod validation;
 mod wait_for;
 mod watch;
 

@@ -135,15 +135,18 @@ fn a_file_that_is_validated_in_place_is_put_back() {
     bench.put("/etc/x.conf", "good old\n");
     bench.machine().file("/etc/x.conf", &validated("bad\n")).unwrap_err();
     assert_eq!(bench.text("/etc/x.conf").unwrap(), "good old\n");
-    // Wherever it is cut off, a bad file never stays.
-    for cut in 0..4 {
+    // Wherever it is cut off, a bad file never stays, whether there was one before or not.
+    for (cut, before) in (0..5).flat_map(|cut| [(cut, Some("good old\n")), (cut, None)]) {
         let bench = bench.fork();
+        if before.is_none() {
+            bench.prepare(Op::Remove { path: "/etc/x.conf".to_owned(), recursive: false });
+        }
         bench.cut_off_after(cut);
         bench.machine().file("/etc/x.conf", &validated("bad\n")).unwrap_err();
         bench.cut_off_after(100);
         bench.machine().file("/etc/x.conf", &validated("bad\n")).unwrap_err();
-        assert_eq!(bench.text("/etc/x.conf").unwrap(), "good old\n", "cut off after {cut}");
-        assert_eq!(bench.text("/etc/x.conf.phoenix-old"), None);
+        assert_eq!(bench.text("/etc/x.conf").as_deref(), before, "cut off after {cut}");
+        assert_eq!(bench.prepare(Op::Stat { path: "/etc/x.conf.phoenix-old".to_owned() }), OpValue::Stat(None));
     }
     converges(&bench, |machine| machine.file("/etc/x.conf", &validated("good new\n")));
 }
