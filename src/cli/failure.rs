@@ -14,10 +14,14 @@ pub enum Exit {
     Fine,
     /// A guest, step or check failed.
     Failed,
+    /// Files are wrong.
+    Invalid,
     /// Changes are pending.
     Pending,
     /// Ended by the operator.
     Interrupted,
+    /// As the program that was run for the operator.
+    Code(i32),
 }
 
 impl From<Exit> for ExitCode {
@@ -25,8 +29,10 @@ impl From<Exit> for ExitCode {
         ExitCode::from(match exit {
             Exit::Fine => 0,
             Exit::Failed => 1,
+            Exit::Invalid => 3,
             Exit::Pending => 5,
             Exit::Interrupted => 130,
+            Exit::Code(code) => u8::try_from(code).unwrap_or(u8::MAX),
         })
     }
 }
@@ -76,15 +82,18 @@ pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
         (_, Some(HostError::Unreachable { .. } | HostError::Lost { .. } | HostError::Unsupported(_))) => (4, None),
         (_, Some(HostError::NotFound { .. })) => (
             4,
-            Some("this is no Proxmox VE node; try the emulated one with `--sandbox`, or name a node with `--host`".into()),
+            Some(
+                "this is no Proxmox VE node; try the emulated one with `--sandbox`, or name a node with `--host`"
+                    .into(),
+            ),
         ),
         _ => (1, None),
     };
     let failure = Failure { hint, ..Failure::new(format!("{error:#}")) };
     if json {
-        anstream::println!("{}", serde_json::json!({ "error": failure, "exit": code }));
+        ui::print::document(&serde_json::json!({ "error": failure, "exit": code }));
     } else {
-        anstream::eprintln!("{}", ui::failure::render(&failure, 0));
+        ui::print::note(&(ui::failure::render(&failure, 0) + "\n"));
     }
     ExitCode::from(code)
 }
@@ -93,8 +102,8 @@ pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
 pub fn print_findings(findings: &[Finding], json: bool) {
     if json {
         let all: Vec<_> = findings.iter().map(ui::findings::json).collect();
-        anstream::println!("{}", serde_json::json!({ "findings": all }));
+        ui::print::document(&serde_json::json!({ "findings": all }));
     } else {
-        anstream::eprint!("{}", ui::findings::render(findings, true));
+        ui::print::note(&ui::findings::render(findings, true));
     }
 }

@@ -8,6 +8,7 @@
 //! | [`steps`] | the steps: read, compare, change, read back |
 //! | [`life`], [`sight`], [`stage`] | one guest during one run, the node as read, the handles of an actor |
 //! | [`mark`], [`record`], [`repair`] | whose a guest is, what is remembered of it, what a killed run left behind |
+//! | [`preflight`](preflight()) | what the node lacks, found before anything is begun |
 //! | [`journal`] | the story of a run on the node's disk |
 //!
 //! What counts is always read from the node. Record and journal prove what was begun by us and remember what cannot be
@@ -18,6 +19,7 @@ pub mod journal;
 mod life;
 mod lifecycle;
 pub mod mark;
+mod preflight;
 pub mod record;
 mod repair;
 mod run;
@@ -28,6 +30,8 @@ mod steps;
 mod summary;
 
 pub use failure::StepError;
+pub use preflight::preflight;
 pub use record::Record;
-pub use run::{Ask, Consent, Engine, EngineError, Options, run};
+pub use run::{Ask, Consent, Engine, EngineError, Options, observe, run};
+pub use sight::Sight;
 pub use summary::{GuestSummary, Stale, Summary};

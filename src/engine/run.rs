@@ -16,7 +16,7 @@ use super::summary::{GuestSummary, Stale, Summary};
 use crate::artifact::{Artifact, Artifacts};
 use crate::event::{Difference, Event, Events, Failure, Outcome};
 use crate::host::interrupt::Interrupt;
-use crate::host::{HostError, HostHandle};
+use crate::host::{Host, HostError, HostHandle};
 use crate::machine::{Outside, SecretStore};
 use crate::model::{Guest, GuestId, GuestKind, Site};
 use crate::plan::{Graph, Plan};
@@ -169,6 +169,15 @@ fn owner(command: &str, since: jiff::Timestamp) -> String {
     let user = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
     let user = user.unwrap_or_else(|| "root".to_owned());
     format!("{user}, process {}, `{command}`, since {}", std::process::id(), since.strftime("%Y-%m-%d %H:%M:%S UTC"))
+}
+
+/// The node as it is now: its guests and storages, and what phoenix keeps about its guests.
+///
+/// # Errors
+/// When it cannot be reached, is no Proxmox VE node, or a file on it is not what it should be.
+pub fn observe(host: &dyn Host) -> Result<Sight, EngineError> {
+    let node = sight::node_name(host).map_err(not_begun)?;
+    sight::look(host, &node).map_err(not_begun)
 }
 
 fn not_begun(error: StepError) -> EngineError {

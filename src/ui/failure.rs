@@ -6,7 +6,8 @@ use crate::event::Failure;
 /// Several lines, each indented by `indent` blanks, without a trailing newline.
 pub fn render(failure: &Failure, indent: usize) -> String {
     let mut lines = vec![paint(FAILED, "error: ") + failure.message.as_str()];
-    if let Some(command) = &failure.command {
+    // A message that tells the command already need not be followed by it.
+    if let Some(command) = failure.command.as_ref().filter(|command| !failure.message.contains(command.as_str())) {
         lines.push(paint(DIM, "  command: ") + command.as_str());
     }
     if let Some(output) = failure.output.as_deref().filter(|text| !text.trim().is_empty()) {

@@ -6,6 +6,7 @@
 
 pub mod failure;
 pub mod findings;
+pub mod print;
 pub mod progress;
 mod story;
 mod style;

@@ -1,6 +1,7 @@
 //! One JSON object per event on standard output.
 
 use crate::event::{Sink, Stamped};
+use crate::ui::print;
 
 /// The stream for programs.
 #[derive(Debug)]
@@ -10,7 +11,7 @@ impl Sink for Json {
     fn emit(&self, event: Stamped) {
         // An event is plain data; were one not serialisable, the stream would rather miss it than end the run.
         if let Ok(line) = serde_json::to_string(&event) {
-            anstream::println!("{line}");
+            print::result_line(&line);
         }
     }
 }

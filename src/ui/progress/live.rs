@@ -10,6 +10,7 @@ use super::Verbosity;
 use super::plain::Plain;
 use crate::event::{Event, Sink, Stamped};
 use crate::model::GuestId;
+use crate::ui::print;
 
 /// Lines for terminals.
 pub struct Live {
@@ -74,7 +75,7 @@ impl Sink for Live {
     fn emit(&self, event: Stamped) {
         self.move_bars(&event.event);
         if let Some(text) = self.plain.lines(&event) {
-            self.area.suspend(|| anstream::eprintln!("{text}"));
+            self.area.suspend(|| print::note(&(text + "\n")));
         }
     }
 }

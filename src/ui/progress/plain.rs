@@ -10,7 +10,7 @@ use super::Verbosity;
 use crate::event::{Event, Level, Outcome, Sink, Stamped};
 use crate::model::GuestId;
 use crate::ui::style::{self, DIM, paint};
-use crate::ui::{failure, time};
+use crate::ui::{print, time};
 
 /// Lines for pipes and logs.
 pub struct Plain {
@@ -53,13 +53,13 @@ pub fn line(event: &Event, verbosity: Verbosity, names: &BTreeMap<GuestId, Strin
     match event {
         Event::StepFinished { guest, step, outcome, elapsed } => {
             let needed = match outcome {
-                Outcome::Failed { .. } => Verbosity::Quiet,
-                Outcome::Changed => Verbosity::Normal,
+                Outcome::Failed { .. } | Outcome::Changed => Verbosity::Normal,
                 Outcome::Unchanged | Outcome::Skipped { .. } => Verbosity::Verbose,
             };
             let word = paint(style::of(outcome), format!("{:<9}", style::word(outcome)));
             let tail = match outcome {
-                Outcome::Failed { cause } => format!("\n{}", failure::render(cause, 8)),
+                // The whole story of a failure is told at the end, with the causes first.
+                Outcome::Failed { cause } => format!(" {}", cause.message),
                 Outcome::Skipped { reason } => format!(" {}", paint(DIM, reason)),
                 _ => format!(" {}", paint(DIM, time::short(*elapsed))),
             };
@@ -69,7 +69,6 @@ pub fn line(event: &Event, verbosity: Verbosity, names: &BTreeMap<GuestId, Strin
             let word = paint(style::of(outcome), format!("{:<9}", style::word(outcome)));
             let tail = match outcome {
                 Outcome::Skipped { reason } => reason.clone(),
-                Outcome::Failed { cause } => cause.message.clone(),
                 _ => time::short(*elapsed),
             };
             (verbosity >= Verbosity::Normal)
@@ -110,7 +109,7 @@ pub fn line(event: &Event, verbosity: Verbosity, names: &BTreeMap<GuestId, Strin
 impl Sink for Plain {
     fn emit(&self, event: Stamped) {
         if let Some(text) = self.lines(&event) {
-            anstream::eprintln!("{text}");
+            print::note(&(text + "\n"));
         }
     }
 }

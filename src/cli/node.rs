@@ -1,0 +1,166 @@
+//! Which node is acted on: the real one, the emulated one, or a rehearsal on either.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use super::{Globals, Refusal, Session};
+use crate::config::Dir;
+use crate::engine;
+use crate::finding::Severity;
+use crate::host::interrupt::Interrupt;
+use crate::host::local::Local;
+use crate::host::{HostError, HostHandle};
+use crate::pve::inventory::Inventory;
+use crate::sandbox::{Fault, Options, Sandbox, World};
+use crate::script::{Library, Models};
+
+/// What a run stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// The node that was named.
+    Real,
+    /// An emulated copy of it that nobody keeps; the node itself is only read.
+    Rehearsal,
+}
+
+/// Where to act, as typed.
+enum Where {
+    Local,
+    Sandbox(Option<PathBuf>),
+}
+
+fn wherever(globals: &Globals) -> Result<Where> {
+    match globals.host.as_deref() {
+        _ if globals.sandbox => Ok(Where::Sandbox(None)),
+        None | Some("local") => Ok(Where::Local),
+        Some("sandbox") => Ok(Where::Sandbox(None)),
+        Some(host) => match host.strip_prefix("sandbox:").filter(|file| !file.is_empty()) {
+            Some(file) => Ok(Where::Sandbox(Some(PathBuf::from(file)))),
+            None => Err(Refusal::usage(format!("`--host {host}` names no host"))
+                .hint("hosts are `local`, `sandbox` and `sandbox:FILE`")
+                .into()),
+        },
+    }
+}
+
+/// Whether the emulated node was asked for.
+pub fn is_emulated(globals: &Globals) -> bool {
+    matches!(wherever(globals), Ok(Where::Sandbox(_)))
+}
+
+/// The node for a run.
+///
+/// # Errors
+/// When it is not there or cannot be read.
+pub fn open(session: &Session, ground: Ground, interrupt: &Interrupt) -> Result<HostHandle> {
+    let globals = &session.globals;
+    let options = || options(globals, &session.library);
+    let fresh = || World::fresh(&session.site);
+    match (wherever(globals)?, ground) {
+        (Where::Local, _) if !globals.fault.is_empty() => {
+            Err(Refusal::usage("`--fault` is for the emulated node only").into())
+        }
+        (Where::Local, Ground::Real) => Ok(Arc::new(local(interrupt)?)),
+        (Where::Local, Ground::Rehearsal) => {
+            let real: HostHandle = Arc::new(local(interrupt)?);
+            let world = World::of_node(&engine::observe(real.as_ref())?.inventory, real.as_ref())?;
+            Ok(Arc::new(Sandbox::rehearse(world, Some(real), options()?)))
+        }
+        (Where::Sandbox(file), Ground::Real) => {
+            let path = file.map_or_else(|| usual_world(&session.dir), Ok)?;
+            Ok(Arc::new(Sandbox::open(&path, fresh, options()?)?))
+        }
+        (Where::Sandbox(file), Ground::Rehearsal) => {
+            let path = file.map_or_else(|| usual_world(&session.dir), Ok)?;
+            let kept = Sandbox::open(&path, fresh, options()?)?;
+            Ok(Arc::new(Sandbox::rehearse(kept.world(), None, options()?)))
+        }
+    }
+}
+
+/// The node, only to look at it.
+///
+/// # Errors
+/// When it is not there or cannot be read.
+pub fn look(session: &Session) -> Result<HostHandle> {
+    open(session, Ground::Real, &Interrupt::new())
+}
+
+/// What is on the node.
+///
+/// # Errors
+/// When it is not there or cannot be read.
+pub fn inventory(session: &Session) -> Result<Inventory> {
+    Ok(engine::observe(look(session)?.as_ref())?.inventory)
+}
+
+/// The emulated node by itself: no configuration is needed where its file is named.
+///
+/// # Errors
+/// When the world cannot be read, or a real node was named.
+pub fn sandbox(globals: &Globals) -> Result<Sandbox> {
+    let path = world_path(globals)?;
+    let fresh = || match Session::open(globals) {
+        Ok(session) => World::fresh(&session.site),
+        Err(_) => World::empty("pve"),
+    };
+    let (library, _) = super::session::library(globals);
+    Ok(Sandbox::open(&path, fresh, options(globals, &library)?)?)
+}
+
+/// Where the world of the emulated node is kept.
+///
+/// # Errors
+/// When a real node was named, or there is no configuration to tell the usual place by.
+pub fn world_path(globals: &Globals) -> Result<PathBuf> {
+    let emulated = Globals { sandbox: globals.host.is_none(), ..globals.clone() };
+    match wherever(&emulated)? {
+        Where::Sandbox(Some(path)) => Ok(path),
+        Where::Sandbox(None) => usual_world(&super::session::configuration(&emulated)?),
+        Where::Local => Err(Refusal::usage("`local` is no sandbox").hint("`--host sandbox:FILE` names a world").into()),
+    }
+}
+
+/// One world per configuration directory, below the user's state directory, named after it as systemd would.
+fn usual_world(dir: &Dir) -> Result<PathBuf> {
+    let state = match (std::env::var_os("XDG_STATE_HOME"), std::env::var_os("HOME")) {
+        (Some(state), _) if !state.is_empty() => PathBuf::from(state),
+        (_, Some(home)) => Path::new(&home).join(".local/state"),
+        _ => {
+            return Err(Refusal::usage("neither XDG_STATE_HOME nor HOME is set")
+                .hint("name a world with `--host sandbox:FILE`")
+                .into());
+        }
+    };
+    let name = match dir {
+        Dir::Embedded => "platform".to_owned(),
+        Dir::Real(path) => {
+            let full = path.canonicalize().with_context(|| format!("{} cannot be found", path.display()))?;
+            full.to_string_lossy().trim_matches('/').replace('-', "\\x2d").replace('/', "-")
+        }
+    };
+    let folder = state.join("phoenix");
+    std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    Ok(folder.join(format!("{name}.world")))
+}
+
+fn options(globals: &Globals, library: &Library) -> Result<Options> {
+    let faults: Result<Vec<Fault>, _> = globals.fault.iter().map(|word| word.parse()).collect();
+    let faults = faults.map_err(|error| Refusal::usage(error.to_string()))?;
+    let (models, findings) = Models::load(library);
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        return Err(Refusal::Findings(findings).into());
+    }
+    Ok(Options { programs: Arc::new(models), faults })
+}
+
+/// This machine, if it is a Proxmox VE node.
+fn local(interrupt: &Interrupt) -> Result<Local> {
+    let local = Local::new(interrupt.clone())?;
+    if !Path::new("/etc/pve").is_dir() {
+        return Err(HostError::NotFound { program: "pct".to_owned() }.into());
+    }
+    Ok(local)
+}

@@ -1,0 +1,136 @@
+//! From a request to its end: plan, host, engine, what is told. Every verb that acts on guests ends here.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::node::{self, Ground};
+use super::{Exit, Globals, Session, ask, interrupt};
+use crate::engine::{self, Consent, Engine, Options, Summary};
+use crate::event::{Difference, Outcome};
+use crate::machine::Origin;
+use crate::model::Guest;
+use crate::plan::{self, Request};
+use crate::ui;
+use crate::ui::progress::{Form, Progress, Verbosity};
+use crate::ui::summary::Telling;
+
+/// How a run ended.
+pub struct Told {
+    /// Its exit.
+    pub exit: Exit,
+    /// Whether anything was changed, or would be.
+    pub changes: bool,
+}
+
+/// Does what was requested, on this ground, and tells how it went.
+///
+/// # Errors
+/// When it did not begin.
+pub fn run(session: &Session, request: &Request, ground: Ground) -> Result<Exit> {
+    told(session, request, ground).map(|told| told.exit)
+}
+
+/// The same, for those who need to know more than the exit.
+///
+/// # Errors
+/// When it did not begin.
+pub fn told(session: &Session, request: &Request, ground: Ground) -> Result<Told> {
+    let plan = plan::make(&session.site, session.library.catalogue(), request)?;
+    session.require_sound(&plan.guests.iter().map(|guest| guest.id).collect::<Vec<_>>())?;
+    let telling = if ground == Ground::Rehearsal { Telling::Plan } else { Telling::Run };
+    let globals = &session.globals;
+    let interrupt = interrupt::watch();
+    let host = node::open(session, ground, &interrupt)?;
+    let progress = Progress::new(form(globals, telling), verbosity(globals, telling));
+    let summary = engine::run(Engine {
+        host,
+        site: Arc::clone(&session.site),
+        library: Arc::new(session.library.clone()),
+        plan,
+        events: progress.clone(),
+        interrupt,
+        outside: Arc::new(outside),
+        options: Options { command: typed(), jobs: globals.jobs.into(), consent: consent(globals) },
+    })?;
+    tell(globals, &progress, telling);
+    for stale in &summary.stale {
+        let text = "warning: guest {} uses {} of guest {}, which changed; `phoenix create {}` brings it up to date\n";
+        let words =
+            [stale.guest.to_string(), stale.artifact.clone(), stale.publisher.to_string(), stale.guest.to_string()];
+        ui::print::note(&words.iter().fold(text.to_owned(), |text, word| text.replacen("{}", word, 1)));
+    }
+    Ok(Told { exit: exit(&summary, telling), changes: summary.changed() || summary.pending() })
+}
+
+/// The command as it was typed, for the lock and the journal.
+fn typed() -> String {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    format!("phoenix {}", shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default())
+}
+
+fn form(globals: &Globals, telling: Telling) -> Form {
+    match (globals.json, telling) {
+        (true, _) => Form::Json,
+        (false, Telling::Run) if std::io::stderr().is_terminal() => Form::Live,
+        (false, _) => Form::Plain,
+    }
+}
+
+fn verbosity(globals: &Globals, telling: Telling) -> Verbosity {
+    match (globals.quiet, globals.verbose, telling) {
+        (true, _, _) => Verbosity::Quiet,
+        // A plan is told as a whole at its end.
+        (_, 0, Telling::Plan) => Verbosity::Quiet,
+        (_, 0, Telling::Run) => Verbosity::Normal,
+        (_, 1, _) => Verbosity::Verbose,
+        _ => Verbosity::Commands,
+    }
+}
+
+fn consent(globals: &Globals) -> Consent {
+    if globals.yes {
+        Consent::Given
+    } else if ask::possible() && !globals.json {
+        Consent::Ask(Arc::new(|guest: &Guest, differences: &[Difference]| {
+            let what: Vec<&str> = differences.iter().map(|difference| difference.what.as_str()).collect();
+            ask::yes(&format!("restart {} {} now, for {}?", guest.id, guest.name, what.join(", ")))
+        }))
+    } else {
+        Consent::Withheld
+    }
+}
+
+/// Secrets from the environment and from systemd's credentials.
+fn outside(origin: &Origin) -> Option<String> {
+    match origin {
+        Origin::Environment(name) => std::env::var(name).ok(),
+        Origin::Credential(name) => {
+            let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+            std::fs::read_to_string(std::path::Path::new(&folder).join(name)).ok()
+        }
+    }
+}
+
+fn tell(globals: &Globals, progress: &Progress, telling: Telling) {
+    let story = progress.story();
+    if globals.json {
+        ui::print::result_line(&serde_json::json!({ "event": "summary", "summary": story }).to_string());
+    } else {
+        ui::print::result(&ui::summary::render(&story, telling, globals.verbose > 0));
+    }
+}
+
+fn exit(summary: &Summary, telling: Telling) -> Exit {
+    let failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed { .. });
+    if summary.interrupted {
+        Exit::Interrupted
+    } else if summary.guests.iter().any(|guest| failed(&guest.outcome)) {
+        Exit::Failed
+    } else if summary.pending() && telling == Telling::Run {
+        Exit::Pending
+    } else {
+        Exit::Fine
+    }
+}

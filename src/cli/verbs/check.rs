@@ -1,0 +1,30 @@
+//! `phoenix check`: everything that is wrong, at once.
+
+use anyhow::Result;
+
+use crate::cli::{Exit, Globals, Session, failure, node};
+use crate::finding::Severity;
+use crate::ui;
+
+/// Check configuration and scripts, and with `--host` the node.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Checks it.
+///
+/// # Errors
+/// When there is nothing to check, or the node cannot be asked.
+pub fn run(globals: &Globals, _: &Args) -> Result<Exit> {
+    let session = Session::open(globals)?;
+    let mut findings = session.findings();
+    if globals.host.is_some() || globals.sandbox {
+        let host = node::look(&session)?;
+        findings.extend(crate::engine::preflight(&session.site, host.as_ref())?);
+    }
+    failure::print_findings(&findings, globals.json);
+    if findings.is_empty() && !globals.json && !globals.quiet {
+        ui::print::note("no findings\n");
+    }
+    let wrong = findings.iter().any(|finding| globals.strict || finding.severity == Severity::Error);
+    Ok(if wrong { Exit::Invalid } else { Exit::Fine })
+}

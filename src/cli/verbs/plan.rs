@@ -1,0 +1,40 @@
+//! `phoenix plan`: what `create` would change, and what it costs. The same code on a rehearsal.
+
+use anyhow::Result;
+
+use crate::cli::node::Ground;
+use crate::cli::{Exit, Globals, Refusal, Session, run as runner};
+use crate::plan::{Request, Verb};
+
+/// Show what `create` would change, and what it costs.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Guests by id or name
+    #[arg(value_name = "GUEST", required_unless_present = "all")]
+    pub guests: Vec<String>,
+    /// All declared guests
+    #[arg(long, conflicts_with = "guests")]
+    pub all: bool,
+    /// Leave out what the guests depend on
+    #[arg(long)]
+    pub no_deps: bool,
+    /// Exit with 5 when something would change
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+/// Shows it.
+///
+/// # Errors
+/// When it did not begin.
+pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
+    let session = Session::open(globals)?;
+    let targets =
+        if args.all { session.site.guests.keys().copied().collect() } else { session.targets(&args.guests)? };
+    if targets.is_empty() {
+        return Err(Refusal::usage("no guest is declared").into());
+    }
+    let request = Request { no_deps: args.no_deps, ..Request::new(Verb::Create, targets) };
+    let told = runner::told(&session, &request, Ground::Rehearsal)?;
+    Ok(if args.detailed_exitcode && told.exit == Exit::Fine && told.changes { Exit::Pending } else { told.exit })
+}

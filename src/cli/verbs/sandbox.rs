@@ -1,0 +1,136 @@
+//! `phoenix sandbox`: look around in the emulated node.
+
+use std::io::{BufRead, IsTerminal, Read, Write};
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::cli::{Exit, Globals, node};
+use crate::command::Output;
+use crate::sandbox::Sandbox;
+use crate::ui;
+
+/// Look around in the emulated node.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub what: What,
+}
+
+/// What can be done with it.
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// Show its guests and storages, and where its world is kept
+    Status,
+    /// Forget everything: the next call begins with a fresh node
+    Reset,
+    /// Run one command of the node, as in `sandbox exec -- pct list`
+    Exec {
+        /// The command and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Type commands of the node, one per line
+    Shell,
+}
+
+/// Does it.
+///
+/// # Errors
+/// When the world cannot be read or kept.
+pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
+    match &args.what {
+        What::Status => status(globals),
+        What::Reset => reset(globals),
+        What::Exec { command } => exec(globals, command),
+        What::Shell => shell(globals),
+    }
+}
+
+fn status(globals: &Globals) -> Result<Exit> {
+    let path = node::world_path(globals)?;
+    let sandbox = node::sandbox(globals)?;
+    let status = sandbox.status();
+    if globals.json {
+        let mut document = serde_json::to_value(&status)?;
+        document["file"] = path.display().to_string().into();
+        ui::print::document(&document);
+        return Ok(Exit::Fine);
+    }
+    let kept = if path.exists() { "" } else { " (not made yet: the first change does)" };
+    ui::print::result_line(&format!("node {} in {}{kept}", status.node, path.display()));
+    ui::print::result_line(&format!("its clock shows {}", status.now));
+    ui::print::result_line(&format!("storages: {}; volumes: {}", status.storages.join(", "), status.volumes));
+    let rows: Vec<Vec<String>> = status
+        .guests
+        .iter()
+        .map(|guest| {
+            let state = match (guest.template, guest.running) {
+                (true, _) => "template",
+                (false, true) => "running",
+                (false, false) => "stopped",
+            };
+            vec![
+                guest.id.to_string(),
+                guest.kind.to_string(),
+                guest.name.clone(),
+                state.to_owned(),
+                guest.lock.clone().unwrap_or_default(),
+                guest.snapshots.join(", "),
+            ]
+        })
+        .collect();
+    if !rows.is_empty() {
+        ui::print::result(&ui::table::render(&["ID", "KIND", "NAME", "STATE", "LOCK", "SNAPSHOTS"], &rows));
+    }
+    Ok(Exit::Fine)
+}
+
+fn reset(globals: &Globals) -> Result<Exit> {
+    let path = node::world_path(globals)?;
+    let was = Sandbox::reset(&path)?;
+    let text = if was { "forgotten" } else { "nothing to forget" };
+    ui::print::result_line(&format!("{text}: {}", path.display()));
+    Ok(Exit::Fine)
+}
+
+fn exec(globals: &Globals, command: &[String]) -> Result<Exit> {
+    let sandbox = node::sandbox(globals)?;
+    let mut stdin = Vec::new();
+    if !std::io::stdin().is_terminal() {
+        std::io::stdin().lock().read_to_end(&mut stdin)?;
+    }
+    let output = sandbox.exec(command, &String::from_utf8_lossy(&stdin))?;
+    pass_on(&output);
+    Ok(Exit::Code(output.code))
+}
+
+fn shell(globals: &Globals) -> Result<Exit> {
+    let sandbox = node::sandbox(globals)?;
+    let node = sandbox.status().node;
+    let terminal = std::io::stdin().is_terminal();
+    let mut lines = std::io::stdin().lock().lines();
+    loop {
+        if terminal {
+            ui::print::note(&format!("root@{node}:~# "));
+        }
+        let Some(line) = lines.next().transpose()? else { break };
+        let Some(words) = shlex::split(&line) else {
+            ui::print::note("unbalanced quotes\n");
+            continue;
+        };
+        match words.first().map(String::as_str) {
+            None => {}
+            Some("exit" | "quit") => break,
+            Some(_) => pass_on(&sandbox.exec(&words, "")?),
+        }
+    }
+    Ok(Exit::Fine)
+}
+
+/// Both streams as they are, byte for byte.
+fn pass_on(output: &Output) {
+    let _gone_reader = std::io::stdout().write_all(&output.stdout).and_then(|()| std::io::stdout().flush());
+    let _gone_reader = std::io::stderr().write_all(&output.stderr);
+}
