@@ -244,8 +244,12 @@ fn scripts_run_after_what_they_need() {
     let names: Vec<&str> = scripts.iter().map(|(_, name)| name.as_str()).collect();
     assert_eq!(names, ["base_setup", "trusted_ca", "traefik", "router"]);
     assert_eq!(scripts[3].0, ScriptKind::App);
-    let plan = make(&site([guest]), &certificates(), &Request::new(Verb::Create, ids(&[100]))).unwrap();
-    assert_eq!(plan.guests[0].needs, LxcNeeds { nesting: true, ..LxcNeeds::default() });
+    let both = site([guest, cloned(101, 100, &[])]);
+    let plan = make(&both, &certificates(), &Request::new(Verb::Create, ids(&[101]))).unwrap();
+    // What a source runs its clones run too.
+    for guest in plan.guests {
+        assert_eq!(guest.needs, LxcNeeds { nesting: true, ..LxcNeeds::default() });
+    }
 }
 
 fn steps(guest: Guest, others: impl IntoIterator<Item = Guest>, catalogue: &Catalogue) -> String {

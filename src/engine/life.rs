@@ -13,7 +13,7 @@ use super::stage::Handles;
 use crate::command::{Command, Output};
 use crate::event::{Cost, Difference, Event, Level};
 use crate::machine::{Machine, Report};
-use crate::model::{Guest, GuestId, LxcNeeds, Origin, Prepared, ScriptKind};
+use crate::model::{Guest, GuestId, Origin, Prepared};
 use crate::op::{Op, OpValue, Place};
 use crate::plan::PlannedGuest;
 use crate::pve::difference::Changes;
@@ -111,8 +111,7 @@ impl<'a> Life<'a> {
 
     /// The container that is declared, with what its scripts need.
     pub(super) fn desired(&self) -> Desired {
-        let needs = needs(self.run, self.planned, self.guest);
-        lxc::desired(&self.run.site, self.guest, needs, &self.prepared)
+        lxc::desired(&self.run.site, self.guest, self.planned.needs, &self.prepared)
     }
 
     /// How the guest on the node differs from it.
@@ -261,18 +260,6 @@ impl<'a> Life<'a> {
         self.kept = None;
         Ok(())
     }
-}
-
-/// What scripts declare to need of Proxmox: the guest's own, and those of the guests it is cloned from, because what a
-/// source runs its clones run too.
-fn needs(run: &Run, planned: &PlannedGuest, guest: &Guest) -> LxcNeeds {
-    let inherited = run.site.clone_ancestry(guest.id).into_iter().flat_map(|guest| &guest.features);
-    let inherited = inherited.filter_map(|name| run.library.catalogue().get(ScriptKind::Feature, name));
-    inherited.map(|spec| spec.lxc).fold(planned.needs, |all, one| LxcNeeds {
-        nesting: all.nesting || one.nesting,
-        keyctl: all.keyctl || one.keyctl,
-        fuse: all.fuse || one.fuse,
-    })
 }
 
 /// `pct set` of `pct set ...`.

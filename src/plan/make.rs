@@ -107,7 +107,7 @@ pub struct PlannedGuest {
     pub steps: Vec<Step>,
     /// Its features in the order in which they run, then its app.
     pub scripts: Vec<Script>,
-    /// What its scripts need of Proxmox.
+    /// What its scripts, and the features of the guests it is cloned from, need of Proxmox.
     pub needs: LxcNeeds,
 }
 
@@ -176,11 +176,13 @@ pub fn make(site: &Site, catalogue: &Catalogue, request: &Request) -> Result<Pla
         }
     };
     let planned: HashSet<GuestId> = ids.iter().copied().collect();
-    let guest = |id: &GuestId| site.guest(*id).map(|guest| plan_guest(guest, &graph, catalogue, request, &planned));
+    let guest =
+        |id: &GuestId| site.guest(*id).map(|guest| plan_guest(site, guest, &graph, catalogue, request, &planned));
     Ok(Plan { verb: request.verb, guests: ids.iter().filter_map(guest).collect() })
 }
 
 fn plan_guest(
+    site: &Site,
     guest: &Guest,
     graph: &Graph,
     catalogue: &Catalogue,
@@ -206,16 +208,15 @@ fn plan_guest(
     after.retain(|edge| planned.contains(&edge.on));
     PlannedGuest {
         id: guest.id,
-        wanted: if named || request.verb != Verb::Create && request.verb != Verb::Start {
-            Wanted::Target
-        } else {
-            Wanted::Dependency
+        wanted: match request.verb {
+            Verb::Create | Verb::Start if !named => Wanted::Dependency,
+            _ => Wanted::Target,
         },
         rest,
         adopt: request.adopt.contains(&guest.id),
         after,
         steps,
-        needs: order::lxc_needs(&scripts, catalogue),
+        needs: order::lxc_needs(site, guest, &scripts, catalogue),
         scripts,
     }
 }

@@ -47,9 +47,12 @@ pub fn specs<'a>(scripts: &'a [Script], catalogue: &'a Catalogue) -> impl Iterat
     scripts.iter().filter_map(|(kind, name)| catalogue.get(*kind, name))
 }
 
-/// What the scripts of a container need of Proxmox, all together.
-pub fn lxc_needs(scripts: &[Script], catalogue: &Catalogue) -> LxcNeeds {
-    specs(scripts, catalogue).fold(LxcNeeds::default(), |all, spec| LxcNeeds {
+/// What the scripts of a container need of Proxmox: its own, and the features of the guests it is cloned from, because
+/// what a source runs its clones run too.
+pub fn lxc_needs(site: &Site, guest: &Guest, scripts: &[Script], catalogue: &Catalogue) -> LxcNeeds {
+    let sources = site.clone_ancestry(guest.id).into_iter().flat_map(|source| &source.features);
+    let inherited = sources.filter_map(|name| catalogue.get(ScriptKind::Feature, name));
+    specs(scripts, catalogue).chain(inherited).fold(LxcNeeds::default(), |all, spec| LxcNeeds {
         nesting: all.nesting || spec.lxc.nesting,
         keyctl: all.keyctl || spec.lxc.keyctl,
         fuse: all.fuse || spec.lxc.fuse,

@@ -212,7 +212,10 @@ fn violations(spec: &CommandSpec, values: &BTreeMap<&str, String>) -> Vec<Violat
     let mut found = Vec::new();
     for (name, value) in values {
         let Some(schema) = spec.option(name) else { continue };
-        found.extend(schema::check(schema, name, value));
+        let names_a_file = schema.cli.as_deref().is_some_and(|cli| cli.starts_with("path of a file"));
+        if !names_a_file {
+            found.extend(schema::check(schema, name, value));
+        }
         if let Some(other) = schema.requires.as_deref().filter(|other| !values.contains_key(other)) {
             found.push(schema::requires(other, name));
         }

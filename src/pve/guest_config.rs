@@ -4,10 +4,7 @@
 //! snapshot. Lines that nobody touches keep every byte: what is parsed and rendered again is the same file, also when
 //! it was written by hand.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
-
-use crate::model::GuestKind;
 
 /// A guest's configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -155,12 +152,11 @@ impl Section {
             _ => true,
         });
         let last = self.lines.iter().rposition(|line| matches!(line.says, Says::Description | Says::Key(..)));
-        let mut at = last.map_or(0, |at| at + 1);
-        for (key, value) in raw {
+        let first = last.map_or(0, |at| at + 1);
+        for (at, (key, value)) in (first..).zip(raw) {
             let says = Says::Raw(key.clone(), value.clone());
             let line = kept.iter().find(|line| line.says == says).cloned().unwrap_or_else(|| Line::raw(key, value));
             self.insert(at, line);
-            at += 1;
         }
     }
 
@@ -179,23 +175,9 @@ impl Section {
         lines.map(|line| decode(line.text[1..].trim_end_matches(['\n', '\r'])) + "\n").collect()
     }
 
-    /// Replaces the description.
-    pub fn set_description(&mut self, text: &str) {
-        self.lines.retain(|line| line.says != Says::Description);
-        let comments = text.lines().map(|line| Line { text: format!("#{}\n", encode(line)), says: Says::Description });
-        self.lines.splice(0..0, comments);
-    }
-
     /// Tags, in the order of the file.
     pub fn tags(&self) -> Vec<&str> {
         self.get("tags").map(super::format::split_list).unwrap_or_default()
-    }
-
-    /// A section with keys, as Proxmox writes it: sorted.
-    pub fn of<'a>(entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> Section {
-        let sorted: BTreeMap<&str, &str> = entries.into_iter().collect();
-        let lines = sorted.into_iter().map(|(key, value)| Line::key(key, value)).collect();
-        Section { heading: String::new(), lines }
     }
 }
 
@@ -250,29 +232,6 @@ impl GuestConfig {
         self.sections.iter().find(|(name, _)| name == heading).map(|(_, section)| section)
     }
 
-    /// Puts a section in place of the one with this heading, or after all others. `kind` decides how pending changes
-    /// are spelled.
-    pub fn put_section(&mut self, heading: Heading, mut section: Section, kind: GuestKind) {
-        let old = self.sections.iter_mut().find(|(name, _)| *name == heading);
-        match old {
-            Some((_, old)) => {
-                section.heading = std::mem::take(&mut old.heading);
-                *old = section;
-            }
-            None => {
-                section.heading = format!("\n[{}]\n", heading.spelled(kind));
-                self.sections.push((heading, section));
-            }
-        }
-    }
-
-    /// Removes a section; tells whether it was there.
-    pub fn remove_section(&mut self, heading: &Heading) -> bool {
-        let sections = self.sections.len();
-        self.sections.retain(|(name, _)| name != heading);
-        sections != self.sections.len()
-    }
-
     /// What a key will be after the next start: pending changes count.
     pub fn coming(&self, key: &str) -> Option<&str> {
         if let Some(pending) = self.pending() {
@@ -299,15 +258,6 @@ impl GuestConfig {
 }
 
 impl Heading {
-    fn spelled(&self, kind: GuestKind) -> String {
-        match (self, kind) {
-            (Heading::Pending, GuestKind::Lxc) => "pve:pending".to_owned(),
-            (Heading::Pending, GuestKind::Vm) => "PENDING".to_owned(),
-            (Heading::Special(name), _) => format!("special:{name}"),
-            (Heading::Snapshot(name), _) => name.clone(),
-        }
-    }
-
     fn read(line: &str) -> Option<Heading> {
         let name = line.trim_end().strip_prefix('[')?.strip_suffix(']')?;
         if name.eq_ignore_ascii_case("pve:pending") || name.eq_ignore_ascii_case("pending") {

@@ -106,22 +106,6 @@ impl Properties {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// Whether both say the same, whatever the order; keys of `ignored` count in neither, and `key=0` of a boolean
-    /// is the same as no key.
-    pub fn same(&self, other: &Properties, grammar: &Grammar, ignored: &[&str]) -> bool {
-        let counted = |properties: &Properties| -> Vec<(String, String)> {
-            let mut pairs = properties.0.clone();
-            pairs.retain(|(key, value)| {
-                let off =
-                    value == "0" && grammar.get(key).is_some_and(|schema| schema.kind == super::table::Kind::Boolean);
-                !off && !ignored.contains(&key.as_str())
-            });
-            pairs.sort();
-            pairs
-        };
-        counted(self) == counted(other)
-    }
-
     /// The property string as Proxmox prints `netN`, `rootfs` and `mpN`: default key bare and first, then required
     /// keys, then the others, each group by name.
     pub fn print(&self, grammar: &Grammar) -> String {

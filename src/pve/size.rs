@@ -29,7 +29,7 @@ pub fn parse(text: &str) -> Option<u64> {
 pub fn print(bytes: u64) -> String {
     UNITS
         .iter()
-        .find(|(_, unit)| bytes > 0 && bytes % unit == 0)
+        .find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit))
         .map_or_else(|| bytes.to_string(), |(name, unit)| format!("{}{name}", bytes / unit))
 }
 

@@ -77,6 +77,8 @@ pub struct Schema {
     pub propstring: Option<String>,
     /// May be left out.
     pub optional: bool,
+    /// On the command line the value names a file, or is asked for: what the checks are about comes from there.
+    pub cli: Option<String>,
     /// Another option that has to be there too.
     pub requires: Option<String>,
     /// Numbers that the `N` of the option's name stands for.

@@ -144,6 +144,12 @@ fn parameters_of_a_path_are_left_to_the_node() {
 }
 
 #[test]
+fn options_are_known_in_any_case_and_files_are_not_judged_by_their_name() {
+    let call = call("qm set 200 --CIUser ops --sshkeys /root/key.pub");
+    assert_eq!((call.option("ciuser"), call.option("sshkeys")), (Some("ops"), Some("/root/key.pub")));
+}
+
+#[test]
 fn since_when_an_option_exists_is_known() {
     let (_, create) = table().command("pct create").unwrap();
     assert_eq!(create.option("memory").unwrap().since.as_deref(), Some("8"));
