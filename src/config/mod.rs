@@ -1,12 +1,12 @@
-//! JSON files in, a checked [`Site`] out, and everything that is wrong in them at once.
+//! JSON files in, a checked `Site` out, and everything that is wrong in them at once.
 //!
 //! ```text
 //! text -> json (values with places) -> file (findings) -> decode (typed fields)
 //!      -> hypervisor, lxc, vm, certificates, stacks (drafts) -> resolve, roles, mounts -> check -> Site
 //! ```
 //!
-//! The predecessor's files are read as they are: [`legacy`] knows its spelling, and what it let pass is a warning
-//! there. Findings point into the text; passwords in plain text are covered in it ([`mask`]) and never enter the site.
+//! The predecessor's files are read as they are: `legacy` knows its spelling, and what it let pass is a warning
+//! there. Findings point into the text; passwords in plain text are covered in it (`mask`) and never enter the site.
 
 mod certificates;
 mod check;

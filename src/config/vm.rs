@@ -49,8 +49,13 @@ fn defaults(fields: Fields) -> Defaults {
 
 fn draft<'a>(file: &'a File, item: &'a Value, defaults: &Defaults) -> Option<Draft<'a>> {
     let mut fields = Fields::of_item(file, item, "vms[]")?;
-    fields.require("vmid", "the id, a whole number from 100");
-    let id = guest::id(&fields, "vmid")?;
+    let Some(id) = guest::id(&fields, "vmid") else {
+        if fields.value.get("vmid").is_none() {
+            let finding = Finding::error("missing-field", "`vmid` is missing").hint("the id, a whole number from 100");
+            file.report(finding, fields.place);
+        }
+        return None;
+    };
     fields.place = fields.span("vmid");
     let mut guest = guest::common(&fields, id, GuestKind::Vm);
     guest.origin = origin(&fields);

@@ -69,8 +69,11 @@ pub fn check(site: &Site, drafts: &[Draft], catalogue: &Catalogue) -> Vec<Condit
 
 /// The scripts a guest names, with their places.
 fn scripts(draft: &Draft) -> Vec<(ScriptKind, String, Range<usize>)> {
-    let items = draft.fields.value.get("features").into_iter().flat_map(|list| list.items());
-    let features = items.filter_map(|item| Some((ScriptKind::Feature, item.text()?.to_owned(), item.span.clone())));
+    let items = draft.fields.value.get("features").map(|list| list.items()).unwrap_or_default();
+    let features = draft.guest.features.iter().filter_map(|name| {
+        let item = items.iter().find(|item| item.text() == Some(name))?;
+        Some((ScriptKind::Feature, name.clone(), item.span.clone()))
+    });
     let app = draft.guest.app.iter().map(|app| (ScriptKind::App, app.clone(), draft.span("application_script")));
     features.chain(app).collect()
 }
