@@ -12,13 +12,23 @@
 //! | `Digest` | SHA-256 in lower-case hex, `Digest(None)` when absent; follows symlinks | `IsADirectory` |
 //! | `List` | entries of a directory sorted by bytes, `Entries(None)` when absent | `NotADirectory` |
 //! | `ReadAll` | every regular file directly in a directory whose name ends in `suffix`; empty when absent | |
-//! | `Write` | new file in place of the old one, by rename | `NotFound` (no parent), `IsADirectory`, `NoSuchUser` |
+//! | `Write` | new file in place of the old one (a symlink too), by rename; attributes not named stay | `NotFound` (no parent), `NotADirectory`, `IsADirectory`, `NoSuchUser`, `Conflict` (guard) |
+//! | `Append` | follows symlinks | `NotFound` (no parent), `IsADirectory` |
 //! | `MakeDir` | parents too; an existing directory keeps its attributes | `NotADirectory`, `Exists` (no directory) |
 //! | `Link` | symlink, replacing another symlink | `Exists` (no symlink) |
 //! | `Remove` | absent is fine; `recursive` for directories | `IsADirectory` (not recursive) |
-//! | `Move` | rename, replacing a file | `NotFound` |
+//! | `Move` | rename, replacing a file | `NotFound`, `IsADirectory`, `NotADirectory` |
 //! | `SetAttributes` | mode and owner of an existing path, symlinks followed | `NotFound`, `NoSuchUser` |
 //! | `Fetch` | a file on the node, whole or not at all; on the node only | `NotFound` (status 404 or no such member), `Conflict` (another digest), `Timeout`, `NoSpace`, `Failed` (no answer, another status) |
+//! | `Packages` | what dpkg has installed; none without dpkg | |
+//! | `RefreshPackages`, `InstallPackages`, `RemovePackages` | all or nothing, what is so already is fine | `Failed` with apt's last words, `Timeout` (locks), `NoSpace` |
+//! | `Units` | in the order asked; a name is one unit, no pattern | `Failed` (no systemd) |
+//! | `Unit` | as systemctl; a failed start tells the unit's last lines | `Failed` |
+//! | `AddUser` | with a group of the same name; a home of mode 0700 and bash, or for system users none and nologin | `Exists` (name, number or group) |
+//! | `AddGroup`, `AddToGroup` | already a member is fine | `Exists`; `NoSuchUser` |
+//! | `Exec` | any exit status: 127 when the program is missing, 128 + n when killed by a signal; at `/`, with `PATH HOME USER LOGNAME LANG LC_ALL` and what is asked for | `Timeout`, `TooLarge` (more than 16 MiB on a stream), `NoSuchUser`, `NotFound` (directory) |
+//!
+//! Paths are absolute; what stands below a file is absent to those who look, `NotADirectory` to those who write.
 
 use std::collections::BTreeMap;
 use std::fmt;
