@@ -112,6 +112,7 @@ fn absence() -> Case {
         .does(write(&at("absence/file"), ""))
         .op(stat(&below), Is(OpValue::Stat(None)))
         .op(read(&below), Is(OpValue::Bytes(None)))
+        .op(list(&below), Is(OpValue::Entries(None)))
         .does(only_file(&nothing))
         .does(remove(&nothing))
         .does(remove(&below))

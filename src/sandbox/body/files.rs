@@ -76,7 +76,7 @@ impl State {
     pub(super) fn list(&self, path: &str) -> OpResult {
         let node = match self.tree.resolve(path, Last::Followed) {
             Ok(Spot { node: Some(node), .. }) => node,
-            Ok(_) | Err(Errno::NoEntry) => return Ok(OpValue::Entries(None)),
+            Ok(_) | Err(Errno::NoEntry | Errno::NotDirectory) => return Ok(OpValue::Entries(None)),
             Err(errno) => return Err(errno.at(path)),
         };
         let entries = node.entries().ok_or_else(|| Errno::NotDirectory.at(path))?;
