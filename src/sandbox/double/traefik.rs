@@ -20,7 +20,7 @@ pub(super) struct Traefik;
 /// Where the static configuration is looked for when nothing is said.
 const USUAL: [&str; 2] = ["/etc/traefik/traefik.yaml", "/etc/traefik/traefik.yml"];
 
-/// The entry point that API and ping are on.
+/// The entry point that the API is on, and the ping if nothing else is said.
 const INTERNAL: &str = "traefik";
 
 impl Double for Traefik {
@@ -54,6 +54,9 @@ impl Double for Traefik {
         let Ok(config) = Static::read(served) else { return super::text(404, "404 page not found\n") };
         let entry_point = config.entry_point(exchange.port).unwrap_or_default();
         let dynamic = config.dynamic(served.inside);
+        if exchange.path == "/ping" && config.ping() == Some(entry_point.as_str()) {
+            return super::text(200, "OK");
+        }
         if entry_point == INTERNAL
             && let Some(response) = config.internal(&dynamic, exchange.path)
         {
@@ -116,11 +119,16 @@ impl Static {
         let port = |value: &Value| value["address"].as_str()?.split('/').next()?.rsplit(':').next()?.parse().ok();
         let mut points: Vec<(String, u16)> =
             declared.into_iter().flatten().filter_map(|(name, value)| Some((name.clone(), port(value)?))).collect();
-        let asked = self.0.get("ping").is_some() || self.0["api"]["insecure"] == true;
+        let asked = self.ping() == Some(INTERNAL) || self.0["api"]["insecure"] == true;
         if asked && !points.iter().any(|(name, _)| name == INTERNAL) {
             points.push((INTERNAL.to_owned(), 8080));
         }
         points
+    }
+
+    /// The entry point that answers `/ping`, if any does.
+    fn ping(&self) -> Option<&str> {
+        self.0.get("ping").map(|ping| ping["entryPoint"].as_str().unwrap_or(INTERNAL))
     }
 
     fn entry_point(&self, port: u16) -> Option<String> {
@@ -148,11 +156,8 @@ impl Static {
         Dynamic(all)
     }
 
-    /// What API and ping answer; none for everything else.
+    /// What the API answers; none for everything else.
     fn internal(&self, dynamic: &Dynamic, path: &str) -> Option<Response> {
-        if path == "/ping" {
-            return self.0.get("ping").map(|_| super::text(200, "OK"));
-        }
         if self.0.get("api").is_none_or(|api| api["insecure"] != true) {
             return None;
         }
