@@ -142,7 +142,25 @@ fn told(changes: &Changes) -> Vec<String> {
 fn a_container_is_created_with_one_command() {
     let options = wish(&web()).create_options();
     let text: Vec<String> = options.iter().map(|(name, value)| format!("{name} {value}")).collect();
-    insta::assert_snapshot!(text.join("\n"));
+    let expected = [
+        "rootfs tank:8",
+        "unprivileged 1",
+        "cores 1",
+        "hostname web",
+        "memory 2048",
+        "nameserver 192.0.2.53 198.51.100.53",
+        "onboot 1",
+        "searchdomain example.org",
+        "swap 512",
+        "features nesting=1",
+        "tags front;phoenix",
+        "startup order=3,up=15",
+        "net0 name=eth0,bridge=vmbr0,firewall=1,gw=192.0.2.1,ip=192.0.2.10/24",
+        "mp0 bulk:20,mp=/data",
+        "mp1 /srv/www,mp=/var/www",
+        "dev0 /dev/fuse,mode=0666",
+    ];
+    assert_eq!(text, expected);
 }
 
 #[test]
@@ -285,6 +303,13 @@ fn what_waits_for_a_restart_is_told_and_not_set_again() {
     let changes = difference(&wish(&domain), &present, None);
     assert_eq!(told(&changes), ["searchdomain example.org -> example.net"]);
     assert!(changes.is_settled() && changes.differences[0].waiting && changes.cost() == Cost::Restart);
+    // What goes with the next start is still there now.
+    let text = present.config.render().replace("cmode: shell", "delete: mp1");
+    let mut raw = domain.clone();
+    raw.mounts = vec![BindMount { file: true, ..bind("/srv/www", "/var/www") }];
+    let leaving = Present { config: GuestConfig::parse(&text), ..present.clone() };
+    let told = told(&difference(&wish(&raw), &leaving, None));
+    assert!(told.contains(&"mp1 /srv/www,mp=/var/www -> -".to_owned()), "{told:?}");
     // And when the declaration goes back, the pending value is overwritten.
     let changes = difference(&wish(&web()), &present, None);
     assert_eq!(changes.set, [("searchdomain".to_owned(), "example.org".to_owned())]);

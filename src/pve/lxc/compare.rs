@@ -96,18 +96,6 @@ impl<'a> Comparison<'a> {
         key
     }
 
-    /// Keys of this stem with their property strings taken apart.
-    pub(super) fn numbered(&self, stem: &str) -> Vec<(String, Properties)> {
-        let number = |key: &str| key.strip_prefix(stem)?.parse::<u32>().ok();
-        let mut found: Vec<(u32, String, Properties)> = self
-            .coming
-            .iter()
-            .filter_map(|(key, text)| Some((number(key)?, key.clone(), Properties::of_option("pct set", key, text)?)))
-            .collect();
-        found.sort_by_key(|(number, ..)| *number);
-        found.into_iter().map(|(_, key, properties)| (key, properties)).collect()
-    }
-
     /// Compares the parts of a property string that are ours, leaves the others as they are, and sets the key when any
     /// differs. Parts that Proxmox takes as equal to nothing are given as absent.
     pub(super) fn parts(&mut self, key: &str, present: Option<&Properties>, ours: &[(&str, Option<String>)]) {
@@ -246,7 +234,7 @@ impl<'a> Comparison<'a> {
     }
 
     fn devices(&mut self, desired: &Desired) {
-        let present = self.numbered("dev");
+        let present = numbered("dev", entries(&self.coming));
         for (path, mode) in &desired.devices {
             let own = present.iter().find(|(_, properties)| properties.get("path") == Some(path));
             let parts = [("path", Some(path.clone())), ("mode", Some(mode.clone()))];
@@ -296,6 +284,21 @@ impl<'a> Comparison<'a> {
             }
         }
     }
+}
+
+/// Keys and values of a map.
+pub(super) fn entries(keys: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
+    keys.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+}
+
+/// Keys of this stem (`mp` -> `mp0`, `mp1`) by number, with their property strings taken apart.
+pub(super) fn numbered<'k>(stem: &str, keys: impl Iterator<Item = (&'k str, &'k str)>) -> Vec<(String, Properties)> {
+    let number = |key: &str| key.strip_prefix(stem)?.parse::<u32>().ok();
+    let mut found: Vec<(u32, String, Properties)> = keys
+        .filter_map(|(key, text)| Some((number(key)?, key.to_owned(), Properties::of_option("pct set", key, text)?)))
+        .collect();
+    found.sort_by_key(|(number, ..)| *number);
+    found.into_iter().map(|(_, key, properties)| (key, properties)).collect()
 }
 
 fn grammar(key: &str) -> &'static Grammar {

@@ -2,7 +2,7 @@
 
 use super::super::property::Properties;
 use super::super::size::{self, GIB};
-use super::compare::{Comparison, Doing};
+use super::compare::{Comparison, Doing, entries, numbered};
 use super::{Desired, raw};
 use crate::command::Cost;
 use crate::model::{BindMount, Volume};
@@ -16,8 +16,11 @@ pub(super) fn compare(comparison: &mut Comparison<'_>, desired: &Desired) {
             .and_then(|root| bytes(&root));
         disk(comparison, "rootfs", &root, &desired.root.storage, desired.root.size_gb, inherited);
     }
-    let present = comparison.numbered("mp");
-    comparison.ours.extend(present.iter().filter(|(_, at)| is_ours(desired, at)).map(|(key, _)| key.clone()));
+    let present = numbered("mp", entries(&comparison.coming));
+    // Also those that go with the next start only.
+    let current = numbered("mp", comparison.present.config.current.entries());
+    let ours = present.iter().chain(&current).filter(|(_, at)| is_ours(desired, at));
+    comparison.ours.extend(ours.map(|(key, _)| key.clone()));
     for volume in &desired.volumes {
         let own = mounted_at(&present, &volume.mount_point);
         match own.filter(|(_, properties)| !is_bind(properties)) {
