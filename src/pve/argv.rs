@@ -57,8 +57,10 @@ pub fn parse(argv: &[String]) -> Result<Call, Refusal> {
     let (name, spec, arguments) = command(argv)?;
     // Everything beside its own few options is a parameter of the path, which only the node can judge.
     let lenient = name.starts_with("pvesh ");
-    let refuse =
-        |message: &str| Refusal { stderr: format!("400 {message}\n{}\n", usage(name, spec)), code: BAD_ARGUMENTS };
+    let refuse = |message: &'static str| Refusal {
+        stderr: format!("400 {message}\n{}\n", usage(name, spec)),
+        code: BAD_ARGUMENTS,
+    };
 
     let words = Words::sort(arguments, |option| match spec.option_in_any_case(option) {
         Some((name, schema)) => Some((name, schema.kind)),
@@ -70,57 +72,56 @@ pub fn parse(argv: &[String]) -> Result<Call, Refusal> {
         return Err(refusal);
     }
 
-    let mut given = BTreeMap::new();
-    let mut positionals = words.positionals.into_iter();
-    let mut rest = Vec::new();
-    let takes_list = spec.positional.len() == 1 && spec.option(&spec.positional[0]).is_some_and(is_list);
-    for (at, positional) in spec.positional.iter().enumerate() {
-        if positional == EXTRA {
-            rest = positionals.by_ref().collect();
-        } else if takes_list {
-            given.insert(positional.as_str(), positionals.by_ref().collect::<Vec<_>>().join(","));
-        } else if let Some(word) = positionals.next() {
-            given.insert(positional.as_str(), word);
-        } else if spec.positional[at..].iter().any(|name| spec.option(name).is_some_and(|schema| !schema.optional)) {
-            return Err(refuse("not enough arguments"));
-        }
-    }
-    if positionals.next().is_some() {
-        return Err(refuse("too many arguments"));
-    }
-
-    let mut options: Vec<(String, String)> = Vec::new();
-    for (option, value) in words.options {
-        let schema = spec.option(&option);
-        let value = match schema.map(|schema| schema.kind) {
-            Some(Kind::Boolean) => match value.as_deref().map_or(Some("1"), boolean) {
-                Some(digit) => digit.to_owned(),
-                None => return Err(refuse("unable to parse boolean option")),
-            },
-            _ => value.unwrap_or_default(),
-        };
-        let old = options.iter_mut().find(|(name, _)| *name == option);
-        match old {
-            Some((_, old)) if schema.is_some_and(is_list) => _ = write!(old, ",{value}"),
-            Some((_, old)) => *old = value,
-            None => options.push((option, value)),
-        }
-    }
-
-    let named = options.iter().map(|(name, value)| (name.as_str(), value.clone()));
+    let (mut given, rest) = positionals(spec, words.positionals).map_err(refuse)?;
+    let options = options(spec, words.options).map_err(refuse)?;
     let mut values = given.clone();
-    values.extend(named);
-    let mut found = violations(spec, &values);
-    if matches!(name, "pct set" | "qm set") {
-        let deleted = values.get("delete").map(|list| split_list(list)).unwrap_or_default();
-        let unknown = deleted.into_iter().filter(|option| spec.option(option.trim_start_matches('!')).is_none());
-        found.extend(unknown.map(|option| Violation::new("delete", format!("unknown option '{option}'"))));
-    }
+    values.extend(options.iter().map(|(name, value)| (name.as_str(), value.clone())));
+    let found = violations(name, spec, &values);
     if !found.is_empty() {
         return Err(verification_failed(&found, &usage(name, spec)));
     }
     let positionals = spec.positional.iter().filter_map(|name| given.remove(name.as_str())).collect();
     Ok(Call { command: name.to_owned(), positionals, options, rest })
+}
+
+/// Positional arguments by name, and the words of the command that is to be run.
+fn positionals(spec: &CommandSpec, words: Vec<String>) -> Result<(BTreeMap<&str, String>, Vec<String>), &'static str> {
+    let mut words = words.into_iter();
+    let mut given = BTreeMap::new();
+    let mut rest = Vec::new();
+    let takes_list = spec.positional.len() == 1 && spec.option(&spec.positional[0]).is_some_and(is_list);
+    for (at, name) in spec.positional.iter().enumerate() {
+        if name == EXTRA {
+            rest = words.by_ref().collect();
+        } else if takes_list {
+            given.insert(name.as_str(), words.by_ref().collect::<Vec<_>>().join(","));
+        } else if let Some(word) = words.next() {
+            given.insert(name.as_str(), word);
+        } else if spec.positional[at..].iter().any(|name| spec.option(name).is_some_and(|schema| !schema.optional)) {
+            return Err("not enough arguments");
+        }
+    }
+    if words.next().is_some() { Err("too many arguments") } else { Ok((given, rest)) }
+}
+
+/// Options as they count: booleans as digits, lists joined, of others the last.
+fn options(spec: &CommandSpec, words: Vec<(String, Option<String>)>) -> Result<Vec<(String, String)>, &'static str> {
+    let mut options: Vec<(String, String)> = Vec::new();
+    for (option, value) in words {
+        let schema = spec.option(&option);
+        let value = match schema.map(|schema| schema.kind) {
+            Some(Kind::Boolean) => {
+                value.as_deref().map_or(Some("1"), boolean).ok_or("unable to parse boolean option")?.to_owned()
+            }
+            _ => value.unwrap_or_default(),
+        };
+        match options.iter_mut().find(|(name, _)| *name == option) {
+            Some((_, old)) if schema.is_some_and(is_list) => _ = write!(old, ",{value}"),
+            Some((_, old)) => *old = value,
+            None => options.push((option, value)),
+        }
+    }
+    Ok(options)
 }
 
 /// The longest name at the beginning of `argv` that is a command, and the words after it.
@@ -180,7 +181,7 @@ pub fn usage(name: &str, spec: &CommandSpec) -> String {
 }
 
 /// The block `400 Parameter verification failed.`
-pub fn verification_failed(found: &[Violation], usage: &str) -> Refusal {
+fn verification_failed(found: &[Violation], usage: &str) -> Refusal {
     let mut stderr = String::from("400 Parameter verification failed.\n");
     let mut open = None;
     for violation in found {
@@ -208,7 +209,8 @@ fn is_list(schema: &Schema) -> bool {
     schema.format.as_deref().is_some_and(|format| format.ends_with("-list"))
 }
 
-fn violations(spec: &CommandSpec, values: &BTreeMap<&str, String>) -> Vec<Violation> {
+/// All that is wrong with the values of a call.
+fn violations(name: &str, spec: &CommandSpec, values: &BTreeMap<&str, String>) -> Vec<Violation> {
     let mut found = Vec::new();
     for (name, value) in values {
         let Some(schema) = spec.option(name) else { continue };
@@ -224,6 +226,11 @@ fn violations(spec: &CommandSpec, values: &BTreeMap<&str, String>) -> Vec<Violat
         .named()
         .filter(|(name, schema)| !schema.optional && schema.index.is_none() && !values.contains_key(name.as_str()));
     found.extend(missing.map(|(name, _)| Violation::missing(name)));
+    if matches!(name, "pct set" | "qm set") {
+        let deleted = values.get("delete").map(|list| split_list(list)).unwrap_or_default();
+        let unknown = deleted.into_iter().filter(|option| spec.option(option.trim_start_matches('!')).is_none());
+        found.extend(unknown.map(|option| Violation::new("delete", format!("unknown option '{option}'"))));
+    }
     found
 }
 

@@ -206,7 +206,7 @@ pub fn grammar_of(command: &str, option: &str) -> Option<&'static Grammar> {
 }
 
 /// All that Proxmox would say against this value, in its own words.
-pub fn violations(command: &str, option: &str, value: &str) -> Vec<Violation> {
+fn violations(command: &str, option: &str, value: &str) -> Vec<Violation> {
     let Some((_, spec)) = table().command(command) else {
         return vec![Violation::new("", format!("unknown command '{command}'"))];
     };

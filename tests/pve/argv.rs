@@ -1,5 +1,7 @@
 //! Command lines refused in the real tools' words.
 
+use proptest::prelude::*;
+
 use phoenix::pve::argv::{self, Call};
 use phoenix::pve::table::{self, table};
 
@@ -155,4 +157,23 @@ fn since_when_an_option_exists_is_known() {
     assert_eq!(create.option("memory").unwrap().since.as_deref(), Some("8"));
     assert_eq!(create.option("entrypoint").unwrap().since.as_deref(), Some("9"));
     assert!(table::check("pct create", "hostname", "bad_host").is_err());
+}
+
+proptest! {
+    /// Whatever is typed: it is understood, or refused with a complete text and a code that is no success.
+    #[test]
+    fn every_command_line_has_an_answer(
+        tool in "pct|qm|pvesm|pvesh",
+        command in "create|set|clone|exec|resize|guest exec|get|list|[a-z]{0,4}",
+        words in prop::collection::vec(
+            "[0-9]{1,4}|--|-|--[a-z]{1,8}[0-9]?|--(net0|rootfs|mp0|memory|full|tags)(=[ -~]{0,12})?|[ -~äö\n]{0,16}",
+            0..6,
+        ),
+    ) {
+        let argv: Vec<String> =
+            std::iter::once(tool).chain(command.split(' ').map(str::to_owned)).chain(words).collect();
+        if let Err(refusal) = argv::parse(&argv) {
+            prop_assert!(refusal.code != 0 && refusal.stderr.ends_with('\n'), "{:?}", refusal);
+        }
+    }
 }

@@ -71,12 +71,12 @@ impl<'a> Comparison<'a> {
         if at_once || !self.present.running { Cost::None } else { Cost::Restart }
     }
 
-    /// Sets a key and notes its value as ours.
+    /// Sets a key.
     pub(super) fn set(&mut self, key: &str, value: String) {
         self.changes.set.push((key.to_owned(), value));
     }
 
-    /// Deletes a key that was ours.
+    /// Deletes a key.
     pub(super) fn delete(&mut self, key: &str) {
         let from = self.coming.get(key).cloned();
         let cost = self.cost(key, Doing::Remove);
