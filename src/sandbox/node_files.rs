@@ -296,8 +296,9 @@ impl World {
             // A world that names a file below another file has none of them.
             let _ = body.place(path, 0o644, file.bytes());
         }
-        for path in &self.directories {
-            let _ = body.apply(BodyChange::Dir { path: path.clone(), mode: 0o755, uid: 0, gid: 0 });
+        let locks = ["/run/lock/lxc", "/run/lock/qemu-server"].map(str::to_owned);
+        for path in locks.iter().chain(&self.directories) {
+            let _ = body.place_dir(path);
         }
         for device in &self.devices {
             let change =

@@ -122,6 +122,14 @@ impl Body {
         self.state.tree.place(path, Node::file(Meta::root(mode), Data::of(bytes))).map_err(|errno| errno.at(path))
     }
 
+    /// Makes a directory with those above it, as if they had always been: for what a host renders.
+    ///
+    /// # Errors
+    /// When something on the way is no directory.
+    pub fn place_dir(&mut self, path: &str) -> Result<(), OpError> {
+        self.state.tree.make_dirs(path).map(drop).map_err(|errno| errno.at(path))
+    }
+
     /// Does an Op and tells how long it takes. The caller sees to it that the machine runs.
     pub fn perform(&mut self, op: &Op, around: &mut Around) -> Answer {
         let grafts = self.graft(around);
