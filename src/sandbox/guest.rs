@@ -158,19 +158,28 @@ fn lease(world: &World, id: GuestId, bridge: &str) -> Option<Cidr> {
     Some(Cidr { address, prefix: net.prefix })
 }
 
+/// Id of the node that is root in an unprivileged container.
+const UNPRIVILEGED_ROOT: u32 = 100_000;
+
 /// Directories and devices of the node that the guest sees: `mpN`, `devN` and raw `lxc.mount.entry` lines.
 fn binds(config: &Section) -> Vec<Bind> {
+    let root_id = if config.is_on("unprivileged") { UNPRIVILEGED_ROOT } else { 0 };
     let mut binds = Vec::new();
     for (key, text) in config.mount_points() {
         let point = mount(key, text);
         if let (Some(from), Some(at)) = (point.get("volume").filter(|volume| is_host_path(volume)), point.get("mp")) {
-            binds.push(Bind { at: at.to_owned(), from: from.to_owned(), read_only: point.is_on("ro") });
+            binds.push(Bind { at: at.to_owned(), from: from.to_owned(), read_only: point.is_on("ro"), root_id });
         }
     }
     for (_, text) in config.numbered("dev") {
         let path =
             text.split(',').find_map(|part| part.strip_prefix("path=").or((!part.contains('=')).then_some(part)));
-        binds.extend(path.map(|path| Bind { at: path.to_owned(), from: path.to_owned(), read_only: false }));
+        binds.extend(path.map(|path| Bind {
+            at: path.to_owned(),
+            from: path.to_owned(),
+            read_only: false,
+            root_id: 0,
+        }));
     }
     for (_, entry) in config.raw.iter().filter(|(key, _)| key == "lxc.mount.entry") {
         let words: Vec<&str> = entry.split_whitespace().collect();
@@ -178,7 +187,7 @@ fn binds(config: &Section) -> Vec<Bind> {
         let options: Vec<&str> = options.split(',').collect();
         if from.starts_with('/') && (options.contains(&"bind") || options.contains(&"rbind")) {
             let at = format!("/{}", at.trim_start_matches('/'));
-            binds.push(Bind { at, from: from.to_owned(), read_only: options.contains(&"ro") });
+            binds.push(Bind { at, from: from.to_owned(), read_only: options.contains(&"ro"), root_id });
         }
     }
     binds

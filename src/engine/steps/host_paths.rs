@@ -1,5 +1,6 @@
-//! Directories and files of the node that a container shows: made if they are missing, owned by whom the declaration
-//! says. What is in them is never touched.
+//! Directories and files of the node that a container shows: made if they are missing, and handed to the declared
+//! owner as long as nobody inside can own them. What is in them, and what the guest's own scripts made of their owner,
+//! is never touched.
 
 use std::sync::Arc;
 
@@ -10,6 +11,8 @@ use crate::op::{Attributes, Content, FileKind, Op, OpValue, Place, Stat};
 
 /// First id of the node that an unprivileged container's ids are mapped to.
 const ID_BASE: u32 = 100_000;
+/// How many of its ids are mapped.
+const ID_COUNT: u32 = 65_536;
 
 /// Makes every path exist with its owner. Answers whether anything was changed.
 pub(super) fn ensure(life: &mut Life) -> Result<bool> {
@@ -43,7 +46,8 @@ fn mend(life: &Life, mount: &BindMount, stat: Option<&Stat>) -> Result<Vec<Op>> 
         let wanted = if mount.file { "a file" } else { "a directory" };
         return Err(StepError::new(format!("{path} on the node is not {wanted}, as its mount declares")));
     }
-    if uid.is_none_or(|uid| uid == stat.uid) && gid.is_none_or(|gid| gid == stat.gid) {
+    let visible = |id: u32| !life.guest.lxc.unprivileged || (ID_BASE..ID_BASE + ID_COUNT).contains(&id);
+    if (uid.is_none() && gid.is_none()) || uid == Some(stat.uid) || visible(stat.uid) {
         return Ok(Vec::new());
     }
     let from = format!("{}:{}", stat.uid, stat.gid);

@@ -33,6 +33,8 @@ pub struct Bind {
     pub from: String,
     /// The guest cannot write there.
     pub read_only: bool,
+    /// Id of the node that is root in the guest: 0, or 100000 for unprivileged containers.
+    pub root_id: u32,
 }
 
 /// The world around a machine.

@@ -16,6 +16,7 @@ mod change;
 mod data;
 mod exec;
 mod files;
+mod ids;
 mod layers;
 mod network;
 mod packages;
@@ -199,10 +200,12 @@ impl Body {
         let mut grafts = Vec::new();
         for bind in around.binds {
             let Ok(from) = node.state.tree.resolve(&bind.from, Last::Followed) else { continue };
-            let (Some(shown), Ok(at)) = (from.node, self.state.tree.make_dirs(&bind.at)) else { continue };
+            let (Some(original), Ok(at)) = (from.node, self.state.tree.make_dirs(&bind.at)) else { continue };
+            let shown = ids::inside(&original, bind.root_id);
             let hidden = self.state.tree.take(&at);
             if self.state.tree.put(&at, Arc::clone(&shown)).is_ok() {
-                grafts.push(Graft { at, from: from.names, shown, hidden, read_only: bind.read_only });
+                let (read_only, root_id) = (bind.read_only, bind.root_id);
+                grafts.push(Graft { at, from: from.names, original, shown, hidden, read_only, root_id });
             }
         }
         grafts
@@ -221,6 +224,7 @@ impl Body {
                 && !Arc::ptr_eq(&now, &graft.shown)
             {
                 // As above: the node's directory was found there before.
+                let now = ids::outside(&now, Some(&graft.original), graft.root_id);
                 let _ = node.state.tree.put(&graft.from, now);
             }
         }
@@ -231,9 +235,13 @@ impl Body {
 struct Graft {
     at: Vec<Arc<str>>,
     from: Vec<Arc<str>>,
+    /// As the node has it.
+    original: Arc<Node>,
+    /// As the guest sees it.
     shown: Arc<Node>,
     hidden: Option<Arc<Node>>,
     read_only: bool,
+    root_id: u32,
 }
 
 /// Refuses what cannot be asked of any machine: paths that do not begin at the root, patterns for names of units.
