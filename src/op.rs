@@ -176,12 +176,13 @@ pub enum Op {
     /// Mode and owner.
     SetAttributes { path: String, attributes: Attributes },
     /// A file fetched over HTTP(S) to a path of the node ([`Place::Node`] only): the system's roots are believed, up to
-    /// ten redirects followed, the answer streamed beside `path`, compared with `sha256` if given and moved into place;
-    /// nothing is left behind otherwise. Modelled machines answer with bytes of their own making, the same for the same values.
+    /// ten redirects followed, the answer streamed beside `path`, unpacked if a `member` is wanted, compared with
+    /// `sha256` if given and moved into place; nothing is left behind otherwise. Modelled machines answer with bytes of their own making, the same for the same values.
     Fetch {
         /// Absolute URL.
         url: String,
-        /// SHA-256 that what was fetched must have, lower-case hex; absent: TLS alone vouches for it.
+        /// SHA-256 that the file at `path` must have (of the member, not of its archive), lower-case hex; absent: TLS
+        /// alone vouches for it.
         sha256: Option<String>,
         /// Keep only this member of the fetched tar (plain, gzip, xz, zstd) or zip archive.
         member: Option<String>,

@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(30 * 60);
 /// How many redirects are followed.
 const REDIRECTS: usize = 10;
 
-/// Fetches `url` to `path`; of an archive only `member`.
+/// Fetches `url` to `path`; of an archive only `member`, which the digest is of then.
 pub(super) async fn fetch(url: &str, sha256: Option<&str>, member: Option<&str>, path: &str) -> OpResult {
     absolute(path)?;
     if let Some(directory) = Path::new(path).parent() {
@@ -30,16 +30,17 @@ pub(super) async fn fetch(url: &str, sha256: Option<&str>, member: Option<&str>,
     let late = || failed(OpErrorKind::Timeout, format!("{url}: did not come within {} s", LIMIT.as_secs()));
     let fetched = Leftover(node::beside(path));
     timeout(LIMIT, download(url, &fetched.0)).await.unwrap_or_else(|_| Err(late()))?;
-    if let Some(expected) = sha256 {
-        let (found, _) = File::open(&fetched.0).and_then(digest).map_err(|error| failure(&fetched.0, &error))?;
-        if found != expected {
-            return Err(failed(OpErrorKind::Conflict, format!("{url}: has the SHA-256 {found}, not {expected}")));
-        }
-    }
     let whole = match member {
         None => fetched,
         Some(member) => extract(url, &fetched.0, member, path).await?,
     };
+    if let Some(expected) = sha256 {
+        let (found, _) = File::open(&whole.0).and_then(digest).map_err(|error| failure(&whole.0, &error))?;
+        if found != expected {
+            let what = member.map_or_else(|| url.to_owned(), |member| format!("{member} in {url}"));
+            return Err(failed(OpErrorKind::Conflict, format!("{what}: has the SHA-256 {found}, not {expected}")));
+        }
+    }
     fs::rename(&whole.0, path).map_err(|error| failure(path, &error))?;
     Ok(OpValue::Done)
 }

@@ -188,12 +188,10 @@ impl Machine {
         if response.status != 200 && response.status != 201 {
             let message = serde_json::from_str::<serde_json::Value>(&text).ok();
             let message = message.as_ref().and_then(|value| value["message"].as_str()).unwrap_or("no reason given");
-            let hint = match response.status {
-                401 | 403 => {
-                    Some("does the authority's ca.json list phoenix's provisioner, and do the clocks agree?".to_owned())
-                }
-                _ => None,
-            };
+            // step-ca says why in its own log only.
+            let hint = (response.status == 401).then(|| {
+                "does the authority's ca.json list phoenix's provisioner, and do the clocks agree?".to_owned()
+            });
             return Err(spec.failed(format!("{} answers {}: {message}", request.url, response.status), hint));
         }
         let signed: Signed = serde_json::from_str(&text).map_err(|error| {

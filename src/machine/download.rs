@@ -11,7 +11,8 @@ pub const CACHE_DIR: &str = "/var/lib/phoenix/cache";
 pub struct Source {
     /// Absolute URL.
     pub url: String,
-    /// SHA-256 of what the URL answers, in hex; absent: TLS alone vouches for it, and what was fetched once stays.
+    /// SHA-256 of the file (of the member, not of its archive), in hex; absent: TLS alone vouches for it, and what was
+    /// fetched once stays.
     pub sha256: Option<String>,
     /// Only this member of the tar or zip archive.
     pub member: Option<String>,
@@ -35,11 +36,6 @@ impl Source {
         Ok(Source { sha256, ..self.clone() })
     }
 
-    /// Whether the file itself does not tell where it came from.
-    fn noted(&self) -> bool {
-        self.member.is_some() || self.sha256.is_none()
-    }
-
     /// What is noted in the machine about a file with this digest.
     fn note(&self, digest: &str) -> String {
         format!("{} {digest}\n", self.identity())
@@ -47,10 +43,10 @@ impl Source {
 
     /// What tells this file from every other.
     fn identity(&self) -> String {
-        let whole = self.sha256.clone().unwrap_or_else(|| format!("url-{}", sha256(self.url.as_bytes())));
-        match &self.member {
-            None => whole,
-            Some(member) => format!("{whole}-{}", &sha256(member.as_bytes())[..16]),
+        match (&self.sha256, &self.member) {
+            (Some(digest), _) => digest.clone(),
+            (None, None) => format!("url-{}", sha256(self.url.as_bytes())),
+            (None, Some(member)) => format!("url-{}", sha256(format!("{} {member}", self.url).as_bytes())),
         }
     }
 }
@@ -65,17 +61,17 @@ struct Present {
 
 impl Present {
     fn is(&self, source: &Source) -> bool {
-        match &self.digest {
-            None => false,
-            Some(digest) if source.noted() => self.note.as_deref() == Some(source.note(digest).as_bytes()),
-            digest => *digest == source.sha256,
+        match (&self.digest, &source.sha256) {
+            (None, _) => false,
+            (Some(digest), Some(wanted)) => digest == wanted,
+            (Some(digest), None) => self.note.as_deref() == Some(source.note(digest).as_bytes()),
         }
     }
 }
 
 impl Machine {
     /// Brings a file about that comes from the network: fetched once by the node, compared with its digest, and carried
-    /// into the machine. Which source a file came from is noted inside the machine.
+    /// into the machine.
     ///
     /// # Errors
     /// When the digest is none or another one, nothing answers, or the archive has no such member.
@@ -97,8 +93,9 @@ impl Machine {
         }
         let (cached, digest) = self.node().cached(&source)?;
         let mut ops = Vec::new();
-        if source.noted() {
-            // Before the file: a note about another digest than the file's own says nothing.
+        if source.sha256.is_none() {
+            // The file does not tell where it came from. Noted before it is there: a note about another digest than the
+            // file's own says nothing.
             ops.push(Op::MakeDir { path: WATCH_DIR.to_owned(), attributes: Attributes::default() });
             ops.push(Op::Write {
                 path: record,

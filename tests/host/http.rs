@@ -219,14 +219,17 @@ fn one_member_of_an_archive_is_kept() {
             let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&bytes));
         }
     });
-    let fetch = |member: &str| {
+    let fetch = |member: &str, sha256: &str| {
         let path = dir.path().join("out/tool").to_str().unwrap().to_owned();
         let url = format!("http://{address}/a.tar.gz");
-        let op = Op::Fetch { url, sha256: None, member: Some(member.to_owned()), path };
+        let op = Op::Fetch { url, sha256: Some(sha256.to_owned()), member: Some(member.to_owned()), path };
         node().perform(Place::Node, &[op]).unwrap().remove(0)
     };
-    assert_eq!(fetch("bin/none").unwrap_err().kind, OpErrorKind::NotFound);
-    assert_eq!(fetch("bin/tool"), Ok(OpValue::Done));
+    // sha256sum of "tool\n".
+    let digest = "67948dd9afd6afe5043b0029d5aa7cf0f8b2824baf16f4f097d40d830edb686d";
+    assert_eq!(fetch("bin/none", digest).unwrap_err().kind, OpErrorKind::NotFound);
+    assert_eq!(fetch("bin/tool", "00").unwrap_err().kind, OpErrorKind::Conflict);
+    assert_eq!(fetch("bin/tool", digest), Ok(OpValue::Done));
     assert_eq!(std::fs::read_to_string(dir.path().join("out/tool")).unwrap(), "tool\n");
     assert_eq!(std::fs::read_dir(dir.path().join("out")).unwrap().count(), 1, "nothing is left behind");
 }

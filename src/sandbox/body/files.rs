@@ -132,13 +132,9 @@ impl State {
         if around.faults.no_mirror {
             return Err(OpError::new(OpErrorKind::Failed, format!("{url}: the name cannot be resolved")));
         }
-        let data = match (member, sha256) {
-            (None, Some(sha256)) => Data::Digest { sha256: sha256.to_string() },
-            (None, None) => Data::text(&format!("modelled {url}\n")),
-            (Some(member), _) => {
-                let digest = sha256.unwrap_or("any digest");
-                Data::text(&format!("modelled {member} out of {url} with {digest}\n"))
-            }
+        let data = match sha256 {
+            Some(sha256) => Data::Digest { sha256: sha256.to_string() },
+            None => Data::text(&format!("modelled {url} {}\n", member.unwrap_or_default())),
         };
         self.tree.place(path, Node::file(Meta::root(0o644), data)).map_err(|errno| errno.at(path))?;
         Ok(OpValue::Done)

@@ -161,7 +161,11 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
             .takes(&[PATH])
             .options(&[
                 required("url", Kind::Text, "absolute URL"),
-                required("sha256", Kind::Text, "digest of what the URL answers; \"none\": TLS alone vouches for it"),
+                required(
+                    "sha256",
+                    Kind::Text,
+                    "digest of the file (of the member, not of its archive); \"none\": TLS alone vouches for it",
+                ),
                 optional("unpack", Kind::Text, "only this member of the tar or zip archive"),
                 MODE,
                 OWNER,
