@@ -48,6 +48,10 @@ struct Actor {
     turn: Arc<Condvar>,
 }
 
+/// So long, in real time, an actor may have the turn without asking anything. One that has it longer waits for another
+/// actor by other means than [`Clock::park`] (it joins a thread, most likely), and that one will never run.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 enum State {
     Starting,
     Running,
@@ -167,7 +171,11 @@ fn wait_for_turn<'a>(mut actors: MutexGuard<'a, Actors>, id: ActorId) -> MutexGu
             drop(actors);
             panic!("{why}");
         }
-        actors = turn.wait(actors).unwrap_or_else(PoisonError::into_inner);
+        let waited = turn.wait_timeout(actors, PATIENCE).unwrap_or_else(PoisonError::into_inner);
+        actors = waited.0;
+        if waited.1.timed_out() {
+            actors.give_up();
+        }
     }
     actors
 }
@@ -192,6 +200,17 @@ impl Actors {
         actor.turns += 1;
         let tie = random::mix(&[seed, id, actor.turns]);
         actor.state = State::Due { at, tie, key };
+    }
+
+    /// Says who keeps everybody waiting.
+    fn give_up(&mut self) {
+        let busy = |actor: &&Actor| matches!(actor.state, State::Running | State::Starting);
+        let names: Vec<&str> = self.actors.values().filter(busy).map(|actor| actor.name.as_str()).collect();
+        let names = names.join(", ");
+        self.stuck = Some(format!("sandbox: {names} neither asks anything nor parks, and the others wait"));
+        for actor in self.actors.values() {
+            actor.turn.notify_one();
+        }
     }
 
     /// Gives the turn to whoever is due first, unless somebody still runs or is about to.
