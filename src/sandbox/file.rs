@@ -15,7 +15,7 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use super::body::{BadLayers, Body, Layers, Misfit, Saved};
-use super::world::{NODE, Record, World};
+use super::world::{Record, World};
 
 /// Changes beyond this many bytes (and beyond the object's own size) are folded into the object.
 const FOLD_ABOVE: u64 = 1 << 20;
@@ -199,13 +199,13 @@ fn read(path: &Path, text: &[u8]) -> Result<(World, u64, u64), WorldFileError> {
 }
 
 fn unfold(snapshot: &mut Snapshot<World>) -> Result<(), BadLayers> {
+    snapshot.world.begin();
+    for (name, mut body) in snapshot.world.known() {
+        snapshot.layers.know(name, &mut body);
+    }
     for (name, saved) in &snapshot.machines {
         let body = snapshot.layers.load(saved)?;
         snapshot.world.place_body(name, body);
-    }
-    if snapshot.world.body(NODE).is_none() {
-        let body = snapshot.world.fresh_node();
-        snapshot.world.place_body(NODE, body);
     }
     Ok(())
 }
@@ -213,6 +213,9 @@ fn unfold(snapshot: &mut Snapshot<World>) -> Result<(), BadLayers> {
 /// The world as one line of JSON.
 fn render(world: &World) -> serde_json::Result<Vec<u8>> {
     let mut layers = Layers::default();
+    for (name, mut body) in world.known() {
+        layers.know(name, &mut body);
+    }
     let save = |(name, body): (&String, &Body)| (name.clone(), layers.save(body));
     let machines = world.bodies().iter().map(save).collect();
     let mut text = serde_json::to_vec(&Snapshot { world, layers, machines })?;

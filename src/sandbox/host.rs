@@ -10,8 +10,8 @@ use super::fault::{Doom, Fate, Fault, When};
 use super::file::{Store, WorldFile, WorldFileError};
 use super::programs::{NoPrograms, Programs};
 use super::rehearsal::Rehearsal;
-use super::session::Session;
-use super::world::{NODE, World};
+use super::session::{FLOCK_LIMIT, Session};
+use super::world::World;
 use super::{guest, node_files, pace, random, requests, tools};
 use crate::command::{Command, Effect, Output};
 use crate::host::{Host, HostError, HostHandle, RunLock};
@@ -67,10 +67,7 @@ impl Sandbox {
     }
 
     fn start(mut world: World, store: Store, options: Options, rehearsal: Option<Rehearsal>) -> Sandbox {
-        if world.body(NODE).is_none() {
-            let node = world.fresh_node();
-            world.place_body(NODE, node);
-        }
+        world.begin();
         let faults = world.faults.iter().copied().chain(options.faults).collect();
         let doom = Doom::new(faults, world.seed);
         let (clock, actor) = Clock::new(world.now + MEANWHILE, random::mix(&[world.seed, world.now]));
@@ -210,7 +207,8 @@ impl Host for Sandbox {
         self.core.clock.sleep(self.actor, if guest.is_some() { pace::CHANNEL } else { pace::NODE });
         self.core.alive()?;
 
-        let mut batch = Batch { core: &self.core, place, fate, cut: ops.len(), took: Duration::ZERO };
+        let blocked = self.wait_for_guards(ops)?;
+        let mut batch = Batch { core: &self.core, place, fate, blocked, cut: ops.len(), took: Duration::ZERO };
         if matches!(fate, Fate::Ends { when: When::Midway, .. } | Fate::Lost) {
             let lot = random::mix(&[ops.len() as u64, self.core.changes()]);
             batch.cut = usize::try_from(lot % (ops.len() as u64 + 1)).unwrap_or_default();
@@ -274,12 +272,40 @@ impl Host for Sandbox {
 }
 
 impl Sandbox {
+    /// Waits for the lock files under which these Ops replace files, as the tools do; answers those that were not to
+    /// be had. Nobody else runs from then to the end of the batch, so they need not be taken.
+    fn wait_for_guards(&self, ops: &[Op]) -> Result<Vec<String>, HostError> {
+        let mut blocked = Vec::new();
+        let limit = u64::try_from(FLOCK_LIMIT.as_micros()).unwrap_or(u64::MAX);
+        for lock in ops.iter().filter_map(guard_of) {
+            let deadline = self.core.clock.shown() + limit;
+            while self.core.flocks().is_held(lock) {
+                let left = deadline.saturating_sub(self.core.clock.shown());
+                if left == 0 {
+                    blocked.push(lock.clone());
+                    break;
+                }
+                self.core.clock.wait(self.actor, lock, Duration::from_micros(left));
+                self.core.alive()?;
+            }
+        }
+        Ok(blocked)
+    }
+
     /// The end of a value that ends after it was done.
     fn after(&self, fate: Fate) -> Result<(), HostError> {
         match fate {
             Fate::Ends { abort, .. } => Err(self.core.end(abort)),
             _ => Ok(()),
         }
+    }
+}
+
+/// The lock file under which an Op replaces its file.
+fn guard_of(op: &Op) -> Option<&String> {
+    match op {
+        Op::Write { guard: Some(guard), .. } => Some(&guard.lock),
+        _ => None,
     }
 }
 
@@ -297,6 +323,8 @@ struct Batch<'a> {
     core: &'a Core,
     place: Place,
     fate: Fate,
+    /// Lock files that were not to be had.
+    blocked: Vec<String>,
     /// So many of its Ops are done before the end that is due.
     cut: usize,
     took: Duration,
@@ -315,8 +343,11 @@ impl Batch<'_> {
         let mut failed = false;
         for op in &ops[..self.cut] {
             let change = op.effect() == Effect::Change;
+            let blocked = guard_of(op).filter(|lock| self.blocked.contains(lock));
             let result = if failed {
                 Err(OpError::new(OpErrorKind::NotRun, "an earlier change failed"))
+            } else if let Some(lock) = blocked {
+                Err(OpError::new(OpErrorKind::Timeout, format!("can't lock file '{lock}' - got timeout")))
             } else if change && self.fate == Fate::Fails {
                 Err(OpError::new(OpErrorKind::Failed, "injected fault"))
             } else {

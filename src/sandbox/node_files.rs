@@ -13,7 +13,7 @@ use super::config::Config;
 use super::core::Core;
 use super::guest::node_inside;
 use super::storage::split;
-use super::world::{Guest, World};
+use super::world::{Guest, NODE_TEMPLATE, World};
 use crate::command::Effect;
 use crate::model::{GuestId, GuestKind};
 use crate::op::{Op, OpError, OpErrorKind, OpResult, OpValue};
@@ -33,6 +33,19 @@ const RENDERED: [&str; 8] = [
 
 /// Below these nothing but the node's own files lies, though they are within a rendered directory.
 const OWN: [&str; 2] = ["/etc/pve/firewall", "/etc/pve/priv"];
+
+/// Directories that every node has, each after the one it lies in.
+const OWN_DIRECTORIES: [&str; 9] = [
+    "/etc/pve",
+    "/etc/pve/firewall",
+    "/etc/pve/nodes",
+    "/etc/pve/nodes/NODE",
+    "/etc/pve/nodes/NODE/lxc",
+    "/etc/pve/nodes/NODE/qemu-server",
+    "/run/lock",
+    "/run/lock/lxc",
+    "/run/lock/qemu-server",
+];
 
 /// Does an Op on the node's own file system.
 pub(super) fn perform(world: &mut World, core: &Core, now: Moment, op: &Op) -> Answer {
@@ -291,7 +304,11 @@ fn version(world: &World) -> String {
 impl World {
     /// The node's own file system as it is before anything happened.
     pub(super) fn fresh_node(&self) -> super::body::Body {
-        let mut body = super::body::Body::of_template(super::body::Template::Debian13);
+        let mut body = super::body::Body::of_template(NODE_TEMPLATE);
+        for path in OWN_DIRECTORIES.iter().map(|path| path.replace("NODE", &self.node)) {
+            // The template has nothing in the way; so below.
+            let _ = body.apply(BodyChange::Dir { path, mode: 0o755, uid: 0, gid: 0 });
+        }
         for (path, file) in &self.files {
             // A world that names a file below another file has none of them.
             let _ = body.place(path, 0o644, file.bytes());

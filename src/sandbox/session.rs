@@ -15,7 +15,7 @@ use crate::command::Output;
 use crate::host::HostError;
 
 /// How long a tool waits for a guest's lock file.
-const FLOCK_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const FLOCK_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why a command went no further.
 #[derive(Debug)]
@@ -61,6 +61,11 @@ enum Held {
 }
 
 impl Flocks {
+    /// Whether somebody holds it.
+    pub(super) fn is_held(&self, path: &str) -> bool {
+        self.0.contains_key(path)
+    }
+
     fn take(&mut self, path: &str, shared: bool) -> bool {
         match self.0.get_mut(path) {
             None => {

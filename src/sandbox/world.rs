@@ -87,6 +87,9 @@ pub struct World {
     volumes: BTreeMap<String, Volume>,
     #[serde(skip)]
     bodies: BTreeMap<String, Body>,
+    /// The node's inside as it was before anything happened.
+    #[serde(skip)]
+    origin: Option<Body>,
     #[serde(skip)]
     touched: Touched,
 }
@@ -275,6 +278,9 @@ struct Touched {
     bodies: BTreeSet<String>,
 }
 
+/// What the node's own inside grows out of.
+pub(super) const NODE_TEMPLATE: super::body::Template = super::body::Template::Debian13;
+
 /// The name of the node's own inside among the bodies.
 pub(super) const NODE: &str = "node";
 
@@ -315,6 +321,7 @@ impl World {
             guests: BTreeMap::new(),
             volumes: BTreeMap::new(),
             bodies: BTreeMap::new(),
+            origin: None,
             touched: Touched::default(),
         }
     }
@@ -427,6 +434,26 @@ impl World {
     /// Takes over a machine's inside as it is: what a file or a node's inventory says. Not recorded.
     pub(super) fn place_body(&mut self, name: &str, body: Body) {
         self.bodies.insert(name.to_owned(), body);
+    }
+
+    /// Makes the node's inside as it was before anything happened, and answers it.
+    pub(super) fn begin(&mut self) -> &mut Body {
+        if self.origin.is_none() {
+            let mut origin = self.fresh_node();
+            self.bodies.insert(NODE.to_owned(), origin.fork());
+            self.origin = Some(origin);
+        }
+        self.origin.as_mut().expect("it was put there a line above")
+    }
+
+    /// Machines that a world file need not keep, because they are made again: the node's origin and the templates.
+    pub(super) fn known(&self) -> impl Iterator<Item = (&'static str, Body)> {
+        let origin = self.origin.clone().into_iter().map(|origin| (NODE, origin));
+        let used = |template: &Template| super::body::Template::of_file(&template.volid);
+        let mut templates: Vec<_> = self.templates.iter().filter_map(used).chain([NODE_TEMPLATE]).collect();
+        templates.sort();
+        templates.dedup();
+        origin.chain(templates.into_iter().map(|template| (template.name(), Body::of_template(template))))
     }
 
     /// All machines' insides.

@@ -66,8 +66,12 @@ fn a_cut_anywhere_leaves_a_command_undone_done_or_half_done_as_proxmox_leaves_it
             cuts += 1;
 
             let sandbox = Sandbox::open(&path, fresh, Options::default()).unwrap();
-            let found: Vec<String> =
-                sandbox.status().guests.iter().filter_map(|guest| Some(format!("{} {}", guest.id, guest.lock.as_ref()?))).collect();
+            let found: Vec<String> = sandbox
+                .status()
+                .guests
+                .iter()
+                .filter_map(|guest| Some(format!("{} {}", guest.id, guest.lock.as_ref()?)))
+                .collect();
             undone += usize::from(found.is_empty());
             locks.extend(found);
             // A half-made container is mended as on a real node: unlocked and destroyed.
@@ -80,7 +84,9 @@ fn a_cut_anywhere_leaves_a_command_undone_done_or_half_done_as_proxmox_leaves_it
         }
     }
     println!("{cuts} cuts, {undone} of them left no lock; locks left: {locks:?}");
-    for left in ["201 create", "201 disk", "202 create", "201 snapshot", "201 rollback", "201 snapshot-delete", "203 destroyed"] {
+    for left in
+        ["201 create", "201 disk", "202 create", "201 snapshot", "201 rollback", "201 snapshot-delete", "203 destroyed"]
+    {
         assert!(locks.contains(left), "no cut left {left}: {locks:?}");
     }
 }

@@ -105,7 +105,10 @@ fn many_changes_are_folded_and_stay_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("node.world");
     let sandbox = Sandbox::open(&path, fresh, Options::default()).unwrap();
-    all_fine(&sandbox, &[&format!("pct create 201 {TEMPLATE} --rootfs tank:2"), "pct start 201", "pct snapshot 201 one"]);
+    all_fine(
+        &sandbox,
+        &[&format!("pct create 201 {TEMPLATE} --rootfs tank:2"), "pct start 201", "pct snapshot 201 one"],
+    );
     all_fine(&sandbox, &["pct clone 201 202 --snapname one"]);
     let text = "0123456789abcdef".repeat(4096);
     for n in 0..40 {

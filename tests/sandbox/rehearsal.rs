@@ -149,5 +149,8 @@ fn what_nobody_can_know_is_unknown() {
     };
     let result = rehearsal.perform(inside(201), &[exec(Effect::Change)]).unwrap().remove(0);
     assert_eq!(result.unwrap_err().kind, OpErrorKind::Unknown);
-    assert!(rehearsal.perform(inside(201), &[exec(Effect::Read)]).unwrap().remove(0).is_ok(), "a probe asks the real guest");
+    assert!(
+        rehearsal.perform(inside(201), &[exec(Effect::Read)]).unwrap().remove(0).is_ok(),
+        "a probe asks the real guest"
+    );
 }

@@ -12,7 +12,10 @@ fn refused(sandbox: &Sandbox, line: &str) -> String {
 #[test]
 fn zfs_goes_back_to_the_newest_snapshot_only() {
     let sandbox = in_memory();
-    all_fine(&sandbox, &[&format!("pct create 201 {TEMPLATE} --rootfs tank:1"), "pct snapshot 201 one", "pct snapshot 201 two"]);
+    all_fine(
+        &sandbox,
+        &[&format!("pct create 201 {TEMPLATE} --rootfs tank:1"), "pct snapshot 201 one", "pct snapshot 201 two"],
+    );
     let message = "can't rollback, 'one' is not most recent snapshot on 'tank:subvol-201-disk-0'";
     assert_eq!(refused(&sandbox, "pct rollback 201 one"), message);
     all_fine(&sandbox, &["pct delsnapshot 201 two", "pct rollback 201 one"]);
@@ -21,7 +24,10 @@ fn zfs_goes_back_to_the_newest_snapshot_only() {
 #[test]
 fn a_base_lives_as_long_as_its_linked_clones() {
     let sandbox = in_memory();
-    all_fine(&sandbox, &[&format!("pct create 201 {TEMPLATE} --rootfs tank:1"), "pct template 201", "pct clone 201 202"]);
+    all_fine(
+        &sandbox,
+        &[&format!("pct create 201 {TEMPLATE} --rootfs tank:1"), "pct template 201", "pct clone 201 202"],
+    );
     let config = typed(&sandbox, "pct config 202").1;
     assert!(config.contains("rootfs: tank:basevol-201-disk-0/subvol-202-disk-0,size=1G"), "{config}");
     let message = "base volume 'tank:basevol-201-disk-0' is still in use by linked clones";
@@ -64,7 +70,10 @@ fn what_proxmox_writes_into_a_container_is_there_after_its_start() {
     let resolv = read(&sandbox, inside(201), "/etc/resolv.conf").unwrap();
     assert!(resolv.contains("search example.org\nnameserver 192.0.2.1\n"), "{resolv}");
     let interfaces = read(&sandbox, inside(201), "/etc/network/interfaces").unwrap();
-    assert!(interfaces.contains("iface eth0 inet static\n\taddress 192.0.2.10/24\n\tgateway 192.0.2.1\n"), "{interfaces}");
+    assert!(
+        interfaces.contains("iface eth0 inet static\n\taddress 192.0.2.10/24\n\tgateway 192.0.2.1\n"),
+        "{interfaces}"
+    );
     let network = sandbox.perform(inside(201), &[Op::Network]).unwrap().remove(0).unwrap();
     assert_eq!(network, OpValue::Network { addresses: vec!["192.0.2.10/24".to_owned()], default_route: true });
 }

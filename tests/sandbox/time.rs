@@ -28,7 +28,8 @@ fn four_guests(seed: u64, path: &Path) -> (Vec<String>, Vec<u8>) {
                     let now = host.now();
                     log.lock().unwrap().push(format!("{now} {guest} {what}"));
                 };
-                let create = format!("pct create {guest} {TEMPLATE} --rootfs tank:1 --net0 name=eth0,bridge=vmbr0,ip=dhcp");
+                let create =
+                    format!("pct create {guest} {TEMPLATE} --rootfs tank:1 --net0 name=eth0,bridge=vmbr0,ip=dhcp");
                 for line in [create, format!("pct start {guest}"), format!("pct snapshot {guest} done")] {
                     tell(&line);
                     assert!(host.run(&change(&line)).unwrap().ok());

@@ -40,10 +40,26 @@ pub struct Saved {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Layers {
-    table: Vec<Saved>,
+    table: Vec<Entry>,
     /// The layers themselves as far as they are at hand, by number.
     #[serde(skip)]
     live: BTreeMap<usize, Arc<Layer>>,
+    /// Layers that whoever reads the file makes again, by name.
+    #[serde(skip)]
+    known: Vec<(String, Arc<Layer>)>,
+}
+
+/// A layer of the table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    /// One that is made again.
+    Known {
+        /// Its name.
+        known: String,
+    },
+    /// One that is kept.
+    Kept(Saved),
 }
 
 /// A world file whose layers do not hang together.
@@ -52,12 +68,22 @@ pub enum BadLayers {
     /// A machine is said to be over a layer that the table does not have, or not before it.
     #[error("layer {0} is not in the table of layers")]
     Missing(usize),
+    /// A layer is said to be known that is not.
+    #[error("nothing is known of a layer called `{0}`")]
+    Unknown(String),
     /// A change does not fit.
     #[error(transparent)]
     Misfit(#[from] Misfit),
 }
 
 impl Layers {
+    /// Names what a machine is now. What grew out of it is kept as a difference; it itself is not kept at all, so it has
+    /// to be made known again before anything is loaded.
+    pub fn know(&mut self, name: &str, body: &mut Body) {
+        let layer = body.fork().base;
+        self.known.push((name.to_owned(), layer));
+    }
+
     /// Keeps a machine: enters the layers that are not in the table yet.
     pub fn save(&mut self, body: &Body) -> Saved {
         let layer = self.number(&body.base);
@@ -68,15 +94,21 @@ impl Layers {
         if let Some((number, _)) = self.live.iter().find(|(_, live)| Arc::ptr_eq(live, layer)) {
             return Some(*number);
         }
-        let saved = match &layer.base {
-            Some(base) => Saved { layer: self.number(base), changes: change::between(base.state(), &layer.state) },
-            None => Saved { layer: None, changes: change::between(&State::default(), &layer.state) },
+        let known = self.known.iter().find(|(_, known)| Arc::ptr_eq(known, layer)).map(|(name, _)| name.clone());
+        let entry = match (known, &layer.base) {
+            (Some(known), _) => Entry::Known { known },
+            (None, Some(base)) => {
+                Entry::Kept(Saved { layer: self.number(base), changes: change::between(base.state(), &layer.state) })
+            }
+            (None, None) => {
+                Entry::Kept(Saved { layer: None, changes: change::between(&State::default(), &layer.state) })
+            }
         };
-        if saved.layer.is_none() && saved.changes.is_empty() {
+        if matches!(&entry, Entry::Kept(saved) if saved.layer.is_none() && saved.changes.is_empty()) {
             return None;
         }
         let number = self.table.len();
-        self.table.push(saved);
+        self.table.push(entry);
         self.live.insert(number, Arc::clone(layer));
         Some(number)
     }
@@ -101,7 +133,13 @@ impl Layers {
         if let Some(layer) = self.live.get(&number) {
             return Ok(Arc::clone(layer));
         }
-        let saved = self.table.get(number).cloned().ok_or(BadLayers::Missing(number))?;
+        let saved = match self.table.get(number).cloned().ok_or(BadLayers::Missing(number))? {
+            Entry::Kept(saved) => saved,
+            Entry::Known { known } => {
+                let found = self.known.iter().find(|(name, _)| *name == known).map(|(_, layer)| Arc::clone(layer));
+                return found.ok_or(BadLayers::Unknown(known));
+            }
+        };
         let base = match saved.layer {
             // A layer is entered after the one it grew out of, so this ends.
             Some(base) if base < number => Some(self.layer(base)?),

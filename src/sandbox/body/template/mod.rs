@@ -25,6 +25,16 @@ pub enum Template {
 }
 
 impl Template {
+    /// The name that a world file knows it by.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Template::Debian12 => "debian-12",
+            Template::Debian13 => "debian-13",
+            Template::Ubuntu2404 => "ubuntu-24.04",
+            Template::Tiny => "tiny",
+        }
+    }
+
     /// The template of this file name (`debian-12-standard_12.12-1_amd64.tar.zst`), if it is modelled.
     pub fn of_file(name: &str) -> Option<Template> {
         const NAMES: [(&str, Template); 4] = [
@@ -39,21 +49,19 @@ impl Template {
 
     /// Its layer, made once.
     pub(super) fn layer(self) -> Arc<Layer> {
-        static LAYERS: LazyLock<[Arc<Layer>; 4]> = LazyLock::new(|| {
-            let states = [
-                debian::state(&debian::BOOKWORM),
-                debian::state(&debian::TRIXIE),
-                debian::state(&debian::NOBLE),
-                tiny::state(),
-            ];
-            states.map(|state| Arc::new(Layer::over(Arc::default(), state)))
-        });
-        let [debian_12, debian_13, ubuntu, tiny] = &*LAYERS;
+        type Lazy = LazyLock<Arc<Layer>>;
+        fn over_nothing(state: State) -> Arc<Layer> {
+            Arc::new(Layer::over(Arc::default(), state))
+        }
+        static DEBIAN_12: Lazy = LazyLock::new(|| over_nothing(debian::state(&debian::BOOKWORM)));
+        static DEBIAN_13: Lazy = LazyLock::new(|| over_nothing(debian::state(&debian::TRIXIE)));
+        static UBUNTU_2404: Lazy = LazyLock::new(|| over_nothing(debian::state(&debian::NOBLE)));
+        static TINY: Lazy = LazyLock::new(|| over_nothing(tiny::state()));
         Arc::clone(match self {
-            Template::Debian12 => debian_12,
-            Template::Debian13 => debian_13,
-            Template::Ubuntu2404 => ubuntu,
-            Template::Tiny => tiny,
+            Template::Debian12 => &DEBIAN_12,
+            Template::Debian13 => &DEBIAN_13,
+            Template::Ubuntu2404 => &UBUNTU_2404,
+            Template::Tiny => &TINY,
         })
     }
 }
