@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | [`table`] | the option table `options.json`: commands, options, formats, since when |
-//! | [`schema`], [`format`] | Proxmox's checks of one value, with its messages |
+//! | [`schema`], [`mod@format`] | Proxmox's checks of one value, with its messages |
 //! | [`argv`] | argv understood (or refused) as the real tools do |
 //! | [`property`], [`size`] | property strings, disk sizes |
 //! | [`guest_config`], [`storage`], [`firewall`] | the files under `/etc/pve` |
