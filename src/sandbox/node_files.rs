@@ -34,15 +34,11 @@ const RENDERED: [&str; 8] = [
 /// Below these nothing but the node's own files lies, though they are within a rendered directory.
 const OWN: [&str; 2] = ["/etc/pve/firewall", "/etc/pve/priv"];
 
-/// Directories that every node has, each after the one it lies in.
-const OWN_DIRECTORIES: [&str; 9] = [
-    "/etc/pve",
+/// Directories that every node has.
+const OWN_DIRECTORIES: [&str; 5] = [
     "/etc/pve/firewall",
-    "/etc/pve/nodes",
-    "/etc/pve/nodes/NODE",
     "/etc/pve/nodes/NODE/lxc",
     "/etc/pve/nodes/NODE/qemu-server",
-    "/run/lock",
     "/run/lock/lxc",
     "/run/lock/qemu-server",
 ];
@@ -305,17 +301,13 @@ impl World {
     /// The node's own file system as it is before anything happened.
     pub(super) fn fresh_node(&self) -> super::body::Body {
         let mut body = super::body::Body::of_template(NODE_TEMPLATE);
-        for path in OWN_DIRECTORIES.iter().map(|path| path.replace("NODE", &self.node)) {
-            // The template has nothing in the way; so below.
-            let _ = body.apply(BodyChange::Dir { path, mode: 0o755, uid: 0, gid: 0 });
-        }
         for (path, file) in &self.files {
             // A world that names a file below another file has none of them.
             let _ = body.place(path, 0o644, file.bytes());
         }
-        let locks = ["/run/lock/lxc", "/run/lock/qemu-server"].map(str::to_owned);
-        for path in locks.iter().chain(&self.directories) {
-            let _ = body.place_dir(path);
+        let own = OWN_DIRECTORIES.iter().map(|path| path.replace("NODE", &self.node));
+        for path in own.chain(self.directories.iter().cloned()) {
+            let _ = body.place_dir(&path);
         }
         for device in &self.devices {
             let change =

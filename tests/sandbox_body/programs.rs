@@ -224,7 +224,7 @@ fn files_of_the_node_come_by_copy_and_by_mount() {
     let mut node = Body::of_template(Template::Debian13);
     perform(&mut node, write("/srv/tool", "tool")).unwrap();
     let mut guest = booted(Template::Debian12);
-    let binds = [Bind { at: "/mnt/shared".to_owned(), from: "/srv".to_owned(), read_only: false }];
+    let binds = [Bind { at: "/mnt/shared".to_owned(), from: "/srv".to_owned(), read_only: false, root_id: 0 }];
     let mut ask = |guest: &mut Body, op: Op| {
         let mut around = around();
         around.node = Some(&mut node);
