@@ -76,3 +76,8 @@ pub(crate) fn for_run(tag: Dynamic, interrupt: Interrupt, library: &Library) -> 
 pub(crate) fn for_model(tag: Dynamic, library: &Library) -> Engine {
     with(api::for_models(), tag, library)
 }
+
+/// An engine for one case of a script test.
+pub(crate) fn for_test(tag: Dynamic, library: &Library) -> Engine {
+    with(api::for_tests(), tag, library)
+}

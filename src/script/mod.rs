@@ -10,6 +10,7 @@ mod check;
 mod context;
 mod engine;
 mod error;
+mod harness;
 mod library;
 mod metadata;
 mod models;
@@ -27,6 +28,7 @@ use crate::model::params;
 
 pub use engine::{STACK, thread};
 pub use error::ScriptError;
+pub use harness::{Maker, StagedGuest, TestFile};
 pub use library::Library;
 pub use models::Models;
 pub use params::{Problem, params};

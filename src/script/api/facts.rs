@@ -13,6 +13,7 @@ use crate::model::Guest;
 use crate::op::{Op, OpValue, Place};
 use crate::script::context::Run;
 use crate::script::error::{Raised, Thrown};
+use crate::script::text::fits;
 
 /// The machine in a script's hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,17 +237,4 @@ fn devices(given: &Given<Arc<Run>>) -> Answer {
         _ => None,
     });
     Ok(found.collect::<rhai::Array>().into())
-}
-
-/// Whether a name fits a pattern of `*` and `?`.
-fn fits(pattern: &str, name: &str) -> bool {
-    match (pattern.chars().next(), name.chars().next()) {
-        (None, None) => true,
-        (Some('*'), _) => {
-            fits(&pattern[1..], name) || name.chars().next().is_some_and(|c| fits(pattern, &name[c.len_utf8()..]))
-        }
-        (Some('?'), Some(c)) => fits(&pattern[1..], &name[c.len_utf8()..]),
-        (Some(wanted), Some(c)) if wanted == c => fits(&pattern[c.len_utf8()..], &name[c.len_utf8()..]),
-        _ => false,
-    }
 }

@@ -11,6 +11,7 @@ mod model;
 mod network;
 pub(crate) mod signature;
 mod system;
+mod test;
 mod text;
 
 use std::any::TypeId;
@@ -26,6 +27,7 @@ use signature::{Signature, Type};
 
 use super::context::Run;
 use super::error::Thrown;
+use super::harness::Case;
 use super::models::Calling;
 
 /// One entry of a table: what can be called, and what it does for the context `C`.
@@ -48,8 +50,13 @@ const RUN: [&[Verb<Arc<Run>>]; 7] =
 /// Tables of program models.
 const MODEL: [&[Verb<Calling>]; 1] = [model::VERBS];
 
+/// Tables of script tests.
+const TEST: [&[Verb<Case>]; 1] = [test::VERBS];
+
 static FOR_RUNS: LazyLock<Arc<Module>> = LazyLock::new(|| Arc::new(module(&RUN)));
 static FOR_MODELS: LazyLock<Arc<Module>> = LazyLock::new(|| Arc::new(module(&MODEL)));
+
+static FOR_TESTS: LazyLock<Arc<Module>> = LazyLock::new(|| Arc::new(module(&TEST)));
 
 /// The module that engines of runs share.
 pub(crate) fn for_runs() -> Arc<Module> {
@@ -59,6 +66,16 @@ pub(crate) fn for_runs() -> Arc<Module> {
 /// The module that engines of program models share.
 pub(crate) fn for_models() -> Arc<Module> {
     Arc::clone(&FOR_MODELS)
+}
+
+/// The module that engines of script tests share.
+pub(crate) fn for_tests() -> Arc<Module> {
+    Arc::clone(&FOR_TESTS)
+}
+
+/// Signatures of everything that script tests can call.
+pub(crate) fn test_signatures() -> Vec<&'static Signature> {
+    signatures(&TEST)
 }
 
 /// Signatures of everything that features and apps can call.
@@ -139,6 +156,7 @@ fn type_id(on: Type) -> Option<TypeId> {
         Type::Site => TypeId::of::<knowledge::SiteView>(),
         Type::Error => TypeId::of::<Thrown>(),
         Type::Model => TypeId::of::<ModelMachine>(),
+        Type::TestGuest => TypeId::of::<test::TestGuest>(),
         _ => return None,
     })
 }

@@ -46,9 +46,19 @@ pub(crate) fn module(library: &Library, script: &Script) -> Vec<Finding> {
 
 /// Checks a program model.
 pub(crate) fn model(library: &Library, script: &Script) -> Vec<Finding> {
+    beside(library, script, Vocabulary::of_models())
+}
+
+/// Checks a test file.
+pub(crate) fn test(library: &Library, script: &Script) -> Vec<Finding> {
+    beside(library, script, Vocabulary::of_tests())
+}
+
+/// Checks a file beside a script.
+fn beside(library: &Library, script: &Script, vocabulary: &'static Vocabulary) -> Vec<Finding> {
     let mut findings = script.findings().to_vec();
     if script.parses() {
-        let mut checker = Checker::new(library, script, None, Vocabulary::of_models());
+        let mut checker = Checker::new(library, script, None, vocabulary);
         checker.file();
         findings.extend(checker.finish());
     }

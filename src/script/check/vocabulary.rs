@@ -18,6 +18,7 @@ static RUNS: LazyLock<Vocabulary> = LazyLock::new(|| {
 });
 static MODELS: LazyLock<Vocabulary> =
     LazyLock::new(|| Vocabulary::new(api::model_signatures(), &[("machine", Type::Model), ("argv", Type::Array)]));
+static TESTS: LazyLock<Vocabulary> = LazyLock::new(|| Vocabulary::new(api::test_signatures(), &[("g", Type::TestGuest)]));
 
 impl Vocabulary {
     /// What features and apps can call.
@@ -28,6 +29,11 @@ impl Vocabulary {
     /// What program models can call.
     pub fn of_models() -> &'static Vocabulary {
         &MODELS
+    }
+
+    /// What script tests can call.
+    pub fn of_tests() -> &'static Vocabulary {
+        &TESTS
     }
 
     fn new(signatures: Vec<&'static Signature>, parameters: &'static [(&'static str, Type)]) -> Vocabulary {
