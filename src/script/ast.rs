@@ -10,7 +10,7 @@ use super::syntax::{Constant, Expr, Function, Import, Link, Stmt, Syntax};
 
 /// The syntax of a compiled script. `text` is its source, for the places of function names.
 pub(crate) fn syntax(ast: &AST, text: &str) -> Syntax {
-    let mut syntax = Syntax { doc: unmark(ast.doc(), "//!"), ..Syntax::default() };
+    let mut syntax = Syntax { doc: unmark(ast.doc()), ..Syntax::default() };
     for statement in ast.statements() {
         match statement {
             RhaiStmt::Var(var, flags, _) if flags.contains(ASTFlags::CONSTANT) => {
@@ -32,9 +32,7 @@ pub(crate) fn syntax(ast: &AST, text: &str) -> Syntax {
             let function = Function {
                 name: def.name.to_string(),
                 params: def.params.iter().map(ToString::to_string).collect(),
-                this: def.this_type.as_ref().map(ToString::to_string),
                 private: def.access.is_private(),
-                doc: unmark(&def.comments.join("\n"), "///"),
                 at: name_position(text, &def.name, span.from),
                 body: Vec::new(),
             };
@@ -107,11 +105,11 @@ fn name_position(text: &str, name: &str, body: Position) -> Position {
     body
 }
 
-/// A comment without its markers.
-fn unmark(comment: &str, marker: &str) -> String {
+/// The comment of a file without its markers.
+fn unmark(comment: &str) -> String {
     let lines = comment.lines().map(|line| {
         let line = line.trim_start();
-        let line = line.strip_prefix(marker).unwrap_or(line);
+        let line = line.strip_prefix("//!").unwrap_or(line);
         line.strip_prefix(' ').unwrap_or(line)
     });
     lines.collect::<Vec<_>>().join("\n").trim().to_owned()

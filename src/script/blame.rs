@@ -17,6 +17,8 @@ pub(crate) struct Scene<'a> {
     pub source: &'a Arc<Source>,
     /// A file by its path.
     pub file: &'a dyn Fn(&str) -> Option<Arc<Source>>,
+    /// Where the function stands that was called: the place of an error that has lost its own.
+    pub entry: Position,
     /// File and place of the last call into this program.
     pub last_call: Option<(String, Position)>,
     /// Takes secrets out of a text.
@@ -47,7 +49,7 @@ pub(crate) fn explain(error: Box<EvalAltResult>, scene: &Scene) -> End {
             EvalAltResult::ErrorInFunctionCall(name, source, inner, at) => {
                 // The engine's own call of the entry has no place.
                 if !at.is_none() {
-                    frames.push(Frame { path: path.clone(), at, note: format!("in `{}`", shown_function(&name)) });
+                    frames.push(Frame { path: path.clone(), at, note: shown_function(&name) });
                 }
                 if !source.is_empty() {
                     path = source;
@@ -72,6 +74,12 @@ pub(crate) fn explain(error: Box<EvalAltResult>, scene: &Scene) -> End {
         if !file.is_empty() {
             path.clone_from(file);
         }
+    }
+    if at.is_none() {
+        (path, at) = match frames.last() {
+            Some(frame) => (frame.path.clone(), frame.at),
+            None => (scene.source.path.clone(), scene.entry),
+        };
     }
     let thrown = match *error {
         EvalAltResult::ErrorTerminated(token, _) => match token.try_cast::<Ended>() {
@@ -108,8 +116,8 @@ pub(crate) fn explain(error: Box<EvalAltResult>, scene: &Scene) -> End {
     })))
 }
 
-fn shown_function(name: &str) -> &str {
-    if name.starts_with("anon$") { "a closure" } else { name }
+fn shown_function(name: &str) -> String {
+    if name.starts_with("anon$") { "in a closure".to_owned() } else { format!("in `{name}`") }
 }
 
 /// What the language itself complains about.
@@ -130,7 +138,7 @@ fn of_language(mut error: EvalAltResult) -> Thrown {
         EvalAltResult::ErrorModuleNotFound(path, _) => new(format!("there is no module `{path}`"))
             .hint("modules are imported from `lib/` in the folder of the features"),
         EvalAltResult::ErrorTooManyOperations(_) => {
-            new("the script ran through 50 million operations".to_owned()).hint("is there a loop that never ends?")
+            new("the script ran through 5 million operations".to_owned()).hint("is there a loop that never ends?")
         }
         EvalAltResult::ErrorStackOverflow(_) => new("functions call each other more than 32 levels deep".to_owned())
             .hint("is there a function that calls itself without end?"),

@@ -33,7 +33,7 @@ fn limited() -> Engine {
         .set_fail_on_invalid_map_property(true)
         .set_max_call_levels(32)
         .set_max_expr_depths(64, 64)
-        .set_max_operations(50_000_000)
+        .set_max_operations(5_000_000)
         .set_max_string_size(16 * 1024 * 1024)
         .set_max_array_size(100_000)
         .set_max_map_size(10_000)

@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rhai::{CallFnOptions, Dynamic, Position, Scope};
 use serde_json::Value;
 
-use super::api::signature::Signature;
 use super::api::Context;
+use super::api::signature::Signature;
 use super::blame::{End, Scene, explain};
 use super::error::{Raised, ScriptError};
 use super::library::Script;
@@ -120,6 +120,7 @@ impl TestFile {
         let scene = Scene {
             source,
             file: &|path| if path == source.path { Some(Arc::clone(source)) } else { self.library.file(path) },
+            entry: self.script.syntax.function(case, 0).map_or(Position::NONE, |function| function.at),
             last_call: context.last_call.lock().unwrap_or_else(PoisonError::into_inner).take(),
             mask: &str::to_owned,
         };

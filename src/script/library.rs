@@ -132,6 +132,11 @@ impl Library {
         findings
     }
 
+    /// Whether there is such a script, sound or not.
+    pub fn contains(&self, kind: ScriptKind, name: &str) -> bool {
+        self.script(kind, name).is_some()
+    }
+
     /// Whether anything that [`Library::check`] finds keeps the script from running.
     pub fn is_sound(&self, kind: ScriptKind, name: &str) -> bool {
         self.check(kind, name).iter().all(|finding| finding.severity < Severity::Error)

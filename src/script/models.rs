@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use rhai::{CallFnOptions, Dynamic, EvalAltResult, Scope};
+use rhai::{CallFnOptions, Dynamic, EvalAltResult, Position, Scope};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -198,6 +198,7 @@ fn run(library: &Library, script: &Script, calling: Calling) -> Option<Output> {
                 file: &|path| {
                     (path == script.source.path).then(|| Arc::clone(&script.source)).or_else(|| library.file(path))
                 },
+                entry: Position::new(1, 1),
                 last_call: None,
                 mask: &str::to_owned,
             };

@@ -115,9 +115,9 @@ pub fn run(call: Call) -> Result<ScriptReport, ScriptError> {
         return Err(ScriptError::Invalid(errors));
     }
     let spec = library.catalogue().get(kind, name).ok_or_else(absent)?.clone();
-    if script.syntax.function(entry.function(), entry.arity()).is_none() {
+    let Some(function) = script.syntax.function(entry.function(), entry.arity()) else {
         return Ok(ScriptReport::default());
-    }
+    };
     let (run, params) = prepared_run(call, spec)?;
     let mut arguments = vec![params];
     arguments.insert(0, Dynamic::from(subject(entry, &run)));
@@ -150,6 +150,7 @@ pub fn run(call: Call) -> Result<ScriptReport, ScriptError> {
             let scene = Scene {
                 source: &script.source,
                 file: &|path| library.file(path),
+                entry: function.at,
                 last_call: run.state().last_call.take(),
                 mask: &|text| run.mask(text),
             };

@@ -62,12 +62,8 @@ pub(crate) struct Function {
     pub name: String,
     /// Parameter names.
     pub params: Vec<String>,
-    /// Type of `this` for a typed method (`fn Type.name()`).
-    pub this: Option<String>,
     /// Not visible to importers.
     pub private: bool,
-    /// Its `///` comment, without markers.
-    pub doc: String,
     /// Where the name stands (for a closure: where its body begins).
     pub at: Position,
     /// Statements.

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::model::{
-    Address, Boot, Firewall, Guest, GuestId, GuestKind, LifecycleSnapshots, LxcSettings, Nic, Node, Origin, PortainerRole,
-    Role, RootDisk, Site, TraefikService, VmSettings,
+    Address, Boot, Firewall, Guest, GuestId, GuestKind, LifecycleSnapshots, LxcSettings, Nic, Node, Origin,
+    PortainerRole, Role, RootDisk, Site, TraefikService, VmSettings,
 };
 
 /// The archive that guests of tests are made from.

@@ -124,10 +124,12 @@ impl Stand {
     }
 
     fn call(&self, entry: Entry, name: &str, given: &Value) -> Result<ScriptReport, ScriptError> {
-        let catalogue = self.library.catalogue();
-        let kind = if catalogue.features.contains_key(name) { ScriptKind::Feature } else { ScriptKind::App };
-        let spec = catalogue.get(kind, name);
-        let spec = spec.ok_or_else(|| ScriptError::Absent(format!("there is no feature and no app `{name}`")))?;
+        let kinds = [ScriptKind::Feature, ScriptKind::App];
+        let kind = kinds.into_iter().find(|kind| self.library.contains(*kind, name));
+        let kind = kind.ok_or_else(|| ScriptError::Absent(format!("there is no feature and no app `{name}`")))?;
+        let Some(spec) = self.library.catalogue().get(kind, name) else {
+            return Err(ScriptError::Invalid(self.library.check(kind, name)));
+        };
         let given = match given {
             Value::Object(given) => given.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             _ => std::collections::BTreeMap::new(),

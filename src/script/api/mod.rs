@@ -23,7 +23,7 @@ pub(crate) use exec::Ran;
 pub(crate) use facts::Subject;
 pub(crate) use given::{Answer, Context, Given, from_json, to_json};
 pub(crate) use model::ModelMachine;
-use signature::{Signature, Type};
+use signature::{Kind, Signature, Type};
 
 use super::context::Run;
 use super::error::Thrown;
@@ -110,9 +110,7 @@ fn register<C: Context>(module: &mut Module, verb: &'static Verb<C>) {
     }
     let (fewest, most) = signature.arity();
     for receiver in receivers {
-        for arity in fewest..=most {
-            let mut types: Vec<TypeId> = receiver.into_iter().collect();
-            types.resize(types.len() + arity, TypeId::of::<Dynamic>());
+        for types in (fewest..=most).flat_map(|arity| forms(signature, receiver, arity)) {
             let call = move |context: Option<NativeCallContext>, args: &mut [&mut Dynamic]| {
                 let context = context.expect("registered as a function that takes its context");
                 let args: Vec<Dynamic> = args.iter().map(|arg| arg.flatten_clone()).collect();
@@ -132,6 +130,21 @@ fn register<C: Context>(module: &mut Module, verb: &'static Verb<C>) {
             registration.set_into_module_raw(module, types, function);
         }
     }
+}
+
+/// Parameter types under which a call is registered. Ours take anything and check it themselves; but an exact type wins
+/// over anything, and rhai has a `sleep` of its own for numbers, which would block in real time.
+fn forms(signature: &Signature, receiver: Option<TypeId>, arity: usize) -> Vec<Vec<TypeId>> {
+    let anything = TypeId::of::<Dynamic>();
+    let mut general: Vec<TypeId> = receiver.into_iter().collect();
+    general.resize(general.len() + arity, anything);
+    let mut forms = vec![general];
+    if let ([one], None, 1) = (signature.args, receiver, arity)
+        && one.kind == Kind::Seconds
+    {
+        forms.extend([vec![TypeId::of::<i64>()], vec![TypeId::of::<f64>()]]);
+    }
+    forms
 }
 
 fn invoke<C: Context>(verb: &'static Verb<C>, context: &NativeCallContext, mut args: Vec<Dynamic>) -> Answer {

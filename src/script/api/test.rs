@@ -105,7 +105,7 @@ pub(super) const VERBS: &[Verb<Case>] = &[
             .returns(Type::Bool),
         |given| {
             let machine = guest(given)?.machine().clone();
-            let answer = machine.host().perform(machine.place(), &[Op::Units { names: vec![given.text("name")?] })?;
+            let answer = machine.host().perform(machine.place(), &[Op::Units { names: vec![given.text("name")?] }])?;
             let active = answer.into_iter().any(|answer| {
                 matches!(answer, Ok(crate::op::OpValue::Units(units)) if units.iter().any(|unit| unit.active == "active"))
             });
@@ -131,7 +131,8 @@ pub(super) const VERBS: &[Verb<Case>] = &[
             let mut rest = did.iter();
             for pattern in given.texts("patterns")? {
                 if !rest.any(|line| fits(&pattern, line)) {
-                    let mut thrown = Thrown::new("assert", format!("nothing that ran fits `{pattern}` (in this order)"));
+                    let mut thrown =
+                        Thrown::new("assert", format!("nothing that ran fits `{pattern}` (in this order)"));
                     thrown.output = Some(did.join("\n"));
                     return Err(thrown.into());
                 }
@@ -164,10 +165,12 @@ pub(super) const VERBS: &[Verb<Case>] = &[
         },
     ),
     verb(
-        Signature::function("assert_throws", "Fails unless a closure fails with a message that holds a text.").takes(&[
-            required("closure", Kind::Function, "what must fail"),
-            optional("text", Kind::Text, "part of the message"),
-        ]),
+        Signature::function("assert_throws", "Fails unless a closure fails with a message that holds a text.").takes(
+            &[
+                required("closure", Kind::Function, "what must fail"),
+                optional("text", Kind::Text, "part of the message"),
+            ],
+        ),
         |given| {
             let wanted = given.text("text")?;
             let found = match given.call("closure") {
@@ -219,7 +222,8 @@ fn run(given: &Given<Case>, entry: Entry) -> Result<ScriptReport, Raised> {
                 kind: "script",
                 message: failure.message,
                 command: failure.command,
-                output: Some(parts.into_iter().flatten().collect::<Vec<_>>().join("\n")).filter(|text| !text.is_empty()),
+                output: Some(parts.into_iter().flatten().collect::<Vec<_>>().join("\n"))
+                    .filter(|text| !text.is_empty()),
                 code: None,
                 hint: failure.hint,
             })

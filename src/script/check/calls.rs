@@ -7,6 +7,7 @@ use super::visit::Checker;
 use crate::finding::did_you_mean;
 use crate::script::api::signature::{Kind, Parameter, Signature, Type};
 use crate::script::syntax::{Expr, Link};
+use crate::script::text::lower_first;
 
 /// Artifacts that `certificate` reads.
 const OF_CERTIFICATE: [&str; 2] = ["step_ca/root.crt", "step_ca/url"];
@@ -256,7 +257,7 @@ impl Checker<'_> {
             let given = args.len();
             let problem = format!("`{}` takes {}, not {given}", signature.name, range(fewest, most));
             self.arguments(args);
-            self.error("arity", at, problem, Some(format!("it is called like this: `{}`", signature.shown())));
+            self.error("arity", at, problem, Some(format!("`{}`: {}", signature.shown(), lower_first(signature.doc))));
             return signature.returns;
         }
         // The option map stands where no positional parameter must.

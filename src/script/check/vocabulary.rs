@@ -18,7 +18,8 @@ static RUNS: LazyLock<Vocabulary> = LazyLock::new(|| {
 });
 static MODELS: LazyLock<Vocabulary> =
     LazyLock::new(|| Vocabulary::new(api::model_signatures(), &[("machine", Type::Model), ("argv", Type::Array)]));
-static TESTS: LazyLock<Vocabulary> = LazyLock::new(|| Vocabulary::new(api::test_signatures(), &[("g", Type::TestGuest)]));
+static TESTS: LazyLock<Vocabulary> =
+    LazyLock::new(|| Vocabulary::new(api::test_signatures(), &[("g", Type::TestGuest)]));
 
 impl Vocabulary {
     /// What features and apps can call.
