@@ -30,7 +30,7 @@ fn what_is_right_already_is_left_alone() {
                 guest.file("/srv/x/motd", #{ content: `${params.greeting} from ${guest.fqdn} at ${guest.ip}\n` });
                 guest.template("/srv/x/x.conf", #{ source: "x.conf.j2", vars: #{ port: 8080, names: ["a", "b"] } });
                 guest.json("/srv/x/x.json", #{ "default": true, list: [1, 2] });
-                guest.json_set("/srv/x/x.json", "deep.er", 5);
+                guest.json_set("/srv/x/y.json", "deep.er", 5);
                 guest.line("/srv/x/lines", "one=1", #{ matching: "^one=" });
                 guest.block("/srv/x/lines", "ours", "two\nthree");
                 guest.link("/srv/x/link", "motd");
@@ -38,7 +38,7 @@ fn what_is_right_already_is_left_alone() {
                 section("accounts");
                 guest.user("worker", #{ system: true, home: "/srv/x", groups: ["adm"] });
                 section("programs");
-                let ran = guest.exec(["touch", "/srv/x/touched"], #{ creates: "/srv/x/touched" });
+                let ran = guest.exec(["true"], #{ watch: ["/srv/x/motd"] });
                 if any_changed([made, ran]) {
                     info("something is new");
                 }
