@@ -11,7 +11,7 @@ use crate::engine::{self, Consent, Engine, Options, Summary};
 use crate::event::{Difference, Outcome};
 use crate::machine::Origin;
 use crate::model::Guest;
-use crate::plan::{self, Request};
+use crate::plan::{self, Plan, Request};
 use crate::ui;
 use crate::ui::progress::{Form, Progress, Verbosity};
 use crate::ui::summary::Telling;
@@ -37,7 +37,14 @@ pub fn run(session: &Session, request: &Request, ground: Ground) -> Result<Exit>
 /// # Errors
 /// When it did not begin.
 pub fn told(session: &Session, request: &Request, ground: Ground) -> Result<Told> {
-    let plan = plan::make(&session.site, session.library.catalogue(), request)?;
+    follow(session, plan::make(&session.site, session.library.catalogue(), request)?, ground)
+}
+
+/// Follows a plan on this ground, and tells how it went.
+///
+/// # Errors
+/// When it did not begin.
+pub fn follow(session: &Session, plan: Plan, ground: Ground) -> Result<Told> {
     session.require_sound(&plan.guests.iter().map(|guest| guest.id).collect::<Vec<_>>())?;
     let telling = if ground == Ground::Rehearsal { Telling::Plan } else { Telling::Run };
     let globals = &session.globals;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::order::{self, Script};
 use super::{Edge, Graph, steps};
-use crate::model::{Catalogue, Guest, GuestId, LxcNeeds, Site, Step};
+use crate::model::{Catalogue, Guest, GuestId, LxcNeeds, ScriptKind, Site, Step};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -179,6 +179,27 @@ pub fn make(site: &Site, catalogue: &Catalogue, request: &Request) -> Result<Pla
     let guest =
         |id: &GuestId| site.guest(*id).map(|guest| plan_guest(site, guest, &graph, catalogue, request, &planned));
     Ok(Plan { verb: request.verb, guests: ids.iter().filter_map(guest).collect() })
+}
+
+/// A plan that runs one script on one guest and nothing else: started if it is stopped, ready, then the script.
+/// The script need not be declared for the guest.
+///
+/// # Errors
+/// When the guest is not declared.
+pub fn one_script(site: &Site, catalogue: &Catalogue, id: GuestId, script: Script) -> Result<Plan, PlanError> {
+    let mut plan = make(site, catalogue, &Request { no_deps: true, ..Request::new(Verb::Create, [id]) })?;
+    let step = match script.0 {
+        ScriptKind::Feature => Step::Feature(script.1.clone()),
+        ScriptKind::App => Step::App(script.1.clone()),
+    };
+    for guest in &mut plan.guests {
+        guest.scripts = vec![script.clone()];
+        guest.steps = match guest.rest {
+            Some(Rest::Template) => Vec::new(),
+            _ => vec![Step::Start, Step::Ready, step.clone()],
+        };
+    }
+    Ok(plan)
 }
 
 fn plan_guest(

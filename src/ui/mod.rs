@@ -4,6 +4,7 @@
 //! pipe, JSON lines for programs. A [`Story`] folds the same events into what is told at the end ([`summary`]).
 //! Text is always drawn with colours; the stream it is printed to takes them out where they do not belong.
 
+pub mod cases;
 pub mod failure;
 pub mod findings;
 pub mod print;
