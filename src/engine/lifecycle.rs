@@ -91,7 +91,10 @@ fn walk(life: &mut Life, taken: &mut Vec<(Step, Outcome)>) -> Result<()> {
             return Err(StepError::Failed(Box::new(cause)));
         }
     }
-    finish(life, taken)
+    match course {
+        Course::Whole | Course::Resting => finish(life, taken),
+        Course::Healthy | Course::Met => Ok(()),
+    }
 }
 
 /// One step, told and noted.
@@ -154,15 +157,9 @@ fn course(life: &mut Life) -> Result<Course> {
     }
     let outdated = steps::outdated(life)?;
     let target = life.planned.wanted == Wanted::Target;
-    let template = life.defined()?.config.is_template();
-    if template {
-        for what in outdated.iter().filter(|_| target) {
-            life.leaves(difference(
-                what,
-                Some("as applied when the template was made"),
-                Some("as it is now"),
-                Cost::Rebuild,
-            ));
+    if life.defined()?.config.is_template() {
+        if target {
+            rebuilds(life, &outdated);
         }
         return Ok(if target { Course::Resting } else { Course::Met });
     }
@@ -178,13 +175,24 @@ fn course(life: &mut Life) -> Result<Course> {
     })
 }
 
+/// What a template can only get by being made anew.
+fn rebuilds(life: &mut Life, outdated: &[String]) {
+    for script in outdated {
+        let (then, now) = ("as it was when the template was made", "as it is now");
+        life.leaves(difference(script, Some(then), Some(now), Cost::Rebuild));
+    }
+    if !life.guest.is_template {
+        life.leaves(difference("kind", Some("template"), Some("container"), Cost::Rebuild));
+    }
+}
+
 /// Whether an earlier run took it through every step, and what that left is still there.
 fn finished(life: &Life) -> Result<bool> {
     if life.record.finished_by.is_none() || life.record.begun.is_some() {
         return Ok(false);
     }
     let config = &life.defined()?.config;
-    if life.guest.is_template {
+    if life.guest.is_template || config.is_template() {
         return Ok(config.is_template());
     }
     let snapshot_of_clones = life.guest.snapshots.template.as_deref();

@@ -190,8 +190,9 @@ fn not_begun(error: StepError) -> EngineError {
 
 impl Run {
     fn begin(&self, handles: &Handles, sight: &Sight) {
-        // What finished guests published before; those that are targets publish again.
-        for artifact in sight.records.values().flat_map(|record| &record.published) {
+        // What guests that are there published before; those that are targets publish again.
+        let there = sight.records.values().filter(|record| sight.inventory.guests.contains_key(&record.id));
+        for artifact in there.flat_map(|record| &record.published) {
             self.artifacts.publish(artifact.clone());
         }
         let guests = self.plan.guests.iter().map(|planned| (planned.id, self.name(planned.id))).collect();
