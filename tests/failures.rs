@@ -50,7 +50,7 @@ fn a_guest_of_another_kind_is_refused() {
 #[test]
 fn each_failing_value_leaves_a_run_that_the_next_one_completes() {
     let mut whole = Scenario::platform();
-    let count = whole.create(ALL).changing().len() as u64;
+    let count = whole.create(ALL).values;
     let mut failures = 0;
     for k in 1..=count {
         let mut scenario = Scenario::platform();
@@ -96,33 +96,40 @@ fn apply(guest, params) { fail("the authority is out of order"); }
 
 #[test]
 fn a_run_that_is_cut_off_at_any_moment_is_completed_by_the_next_one() {
-    let mut whole = Scenario::platform();
-    let count = whole.create(ALL).changing().len() as u64;
+    cut_off(Scenario::platform);
+}
+
+#[test]
+fn a_run_with_a_template_that_is_cut_off_at_any_moment_is_completed_by_the_next_one() {
+    cut_off(Scenario::platform_of_a_template);
+}
+
+fn cut_off(platform: fn() -> Scenario) {
+    let count = platform().create(ALL).values;
     println!("a run of {count} changing values, cut off at each of them");
     for k in 1..=count {
+        let mut scenario = platform();
         // The seed decides whether the value is cut off before it, in the middle of it or after it.
-        let seed = k % 11;
-        let mut scenario = Scenario::platform();
-        scenario.seed = seed;
+        scenario.seed = k % 11;
         scenario.faults = vec![Fault::Cut(k)];
         scenario.create(ALL);
         let next = scenario.create(ALL);
         for guest in &next.summary.guests {
             let fine = matches!(guest.outcome, Outcome::Changed | Outcome::Unchanged);
-            assert!(fine, "cut at {k}, seed {seed}: guest {}: {:?}", guest.id, guest.outcome);
+            assert!(fine, "cut at {k}: guest {}: {:?}", guest.id, guest.outcome);
         }
         scenario.create(ALL).is_idle();
-        nothing_twice(&mut scenario, k, seed);
+        nothing_twice(&mut scenario, k);
     }
 }
 
 /// As many volumes as guests want, each snapshot once, no lock left.
-fn nothing_twice(scenario: &mut Scenario, k: u64, seed: u64) {
+fn nothing_twice(scenario: &mut Scenario, k: u64) {
     let world = scenario.world();
-    assert_eq!(world.volumes().len(), ALL.len(), "cut at {k}, seed {seed}: {:?}", world.volumes().keys());
+    assert_eq!(world.volumes().len(), ALL.len(), "cut at {k}: {:?}", world.volumes().keys());
     for number in ALL {
         let config = scenario.on_the_node(&format!("pct config {number}"));
-        assert!(!config.contains("lock:"), "cut at {k}, seed {seed}: {config}");
+        assert!(!config.contains("lock:"), "cut at {k}: {config}");
     }
 }
 

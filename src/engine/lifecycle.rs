@@ -151,24 +151,24 @@ fn takes(course: Course, life: &Life, step: &Step) -> bool {
 
 fn course(life: &mut Life) -> Result<Course> {
     let provisions = life.planned.steps.contains(&Step::Define);
-    let finished = provisions && life.standing == Standing::Ours && finished(life)?;
-    if !finished {
-        return Ok(Course::Whole);
-    }
-    let outdated = steps::outdated(life)?;
+    let there = provisions && life.standing == Standing::Ours && life.present().is_some();
     let target = life.planned.wanted == Wanted::Target;
-    if life.defined()?.config.is_template() {
+    if there && life.defined()?.config.is_template() {
+        // The last step of a template's life is the one that cannot be half done: whatever came before it is done.
         if target {
-            rebuilds(life, &outdated);
+            rebuilds(life)?;
         }
         return Ok(if target { Course::Resting } else { Course::Met });
+    }
+    if !there || !finished(life)? {
+        return Ok(Course::Whole);
     }
     if life.planned.rest.is_none() {
         // A dependency is only brought up to date when an artifact that it read became another one.
         let stale = !target && steps::consumed_others(life);
         return Ok(if target || stale { Course::Whole } else { Course::Healthy });
     }
-    Ok(match (target, outdated.is_empty(), life.running()) {
+    Ok(match (target, steps::outdated(life)?.is_empty(), life.running()) {
         (true, true, false) => Course::Resting,
         (true, ..) => Course::Whole,
         (false, ..) => Course::Met,
@@ -176,28 +176,25 @@ fn course(life: &mut Life) -> Result<Course> {
 }
 
 /// What a template can only get by being made anew.
-fn rebuilds(life: &mut Life, outdated: &[String]) {
-    for script in outdated {
+fn rebuilds(life: &mut Life) -> Result<()> {
+    for script in &steps::outdated(life)? {
         let (then, now) = ("as it was when the template was made", "as it is now");
         life.leaves(difference(script, Some(then), Some(now), Cost::Rebuild));
     }
     if !life.guest.is_template {
         life.leaves(difference("kind", Some("template"), Some("container"), Cost::Rebuild));
     }
+    Ok(())
 }
 
-/// Whether an earlier run took it through every step, and what that left is still there.
+/// Whether an earlier run took it through every step, and the snapshot that clones come from is still there.
 fn finished(life: &Life) -> Result<bool> {
-    if life.record.finished_by.is_none() || life.record.begun.is_some() {
+    if life.record.finished_by.is_none() || life.record.begun.is_some() || life.guest.is_template {
         return Ok(false);
     }
     let config = &life.defined()?.config;
-    if life.guest.is_template || config.is_template() {
-        return Ok(config.is_template());
-    }
-    let snapshot_of_clones = life.guest.snapshots.template.as_deref();
-    Ok(snapshot_of_clones
-        .is_none_or(|name| config.snapshot(name).is_some() || !life.run.site.is_clone_source(life.id())))
+    let of_clones = life.guest.snapshots.template.as_deref().filter(|_| life.run.site.is_clone_source(life.id()));
+    Ok(of_clones.is_none_or(|name| config.snapshot(name).is_some()))
 }
 
 /// After the last step: what the run leaves behind is written down.

@@ -153,6 +153,8 @@ impl Sink for Watch {
 pub struct Ran {
     pub summary: Summary,
     pub events: Vec<Event>,
+    /// Changing values that reached the node, as faults count them.
+    pub values: u64,
 }
 
 impl Scenario {
@@ -283,7 +285,7 @@ impl Scenario {
         let sandbox = Arc::new(Sandbox::in_memory(self.world(), self.options(faults)));
         let ran = self.run_on(sandbox.clone(), verb, targets);
         self.world = Some(sandbox.world());
-        ran
+        Ran { values: sandbox.changes(), ..ran }
     }
 
     /// What creating these guests would do, rehearsed on a copy of the node, which is only looked at.
@@ -329,7 +331,7 @@ impl Scenario {
         })
         .unwrap();
         let events = events.all.events().into_iter().map(|stamped| stamped.event).collect();
-        Ran { summary, events }
+        Ran { summary, events, values: 0 }
     }
 }
 
