@@ -200,7 +200,9 @@ impl Parser<'_> {
                 let word: usize =
                     self.text[self.at..].chars().take_while(|c| c.is_alphanumeric()).map(char::len_utf8).sum();
                 let end = self.at + word.max(c.len_utf8());
-                (self.at..end, format!("`{}`", self.text[self.at..end].escape_debug()))
+                let shown = &self.text[self.at..end];
+                let shown = if c.is_control() { shown.escape_debug().to_string() } else { shown.to_owned() };
+                (self.at..end, format!("`{shown}`"))
             }
         };
         let hint = match self.peek() {
@@ -468,8 +470,8 @@ mod tests {
             errors("{\"a\": 1, // one\n \"b\": [1, 2,]\n \"c\": 3 }"),
             [
                 "9..15 a comment, which JSON does not have",
-                "28..29 a comma before `]`",
-                "30..30 expected `,` before the next item",
+                "27..28 a comma before `]`",
+                "29..29 expected `,` before the next item",
             ]
         );
     }
