@@ -60,7 +60,10 @@ pub trait Inside {
     /// Who it is.
     fn identity(&self) -> Identity;
 
-    /// One plain read or write in it, as everybody else does it.
+    /// The program that runs; none where a server answers a request.
+    fn call(&self) -> Option<&ProgramCall>;
+
+    /// One plain read or write in it. What a program makes belongs to the user that it runs as.
     fn perform(&mut self, op: &Op) -> OpResult;
 
     /// The text of a file; none if there is none.
@@ -89,7 +92,8 @@ pub trait Inside {
         self.perform(&write).map(drop).map_err(|error| error.message)
     }
 
-    /// Asks a double of a service (`ca` ...) to do something to this machine; options and answer are JSON.
+    /// Asks a double of a service (`ca` ...) to do something to this machine; options and answer are JSON. A verb that
+    /// stands for a program answers what that prints, as `{"stdout": ...}`.
     ///
     /// # Errors
     /// The words that the real program would print.

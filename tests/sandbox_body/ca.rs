@@ -26,13 +26,8 @@ impl Programs for Step {
 
     fn run(&self, call: &ProgramCall, inside: &mut dyn Inside) -> Option<Output> {
         let answer = match (call.name(), call.args()) {
-            ("step", [ca, init, ..]) if ca == "ca" && init == "init" => {
-                let options = json!({
-                    "path": "/etc/step-ca", "name": "Example", "dns": ["ca.example.org", "192.0.2.10"], "acme": true,
-                });
-                inside.double("ca", "init", options)
-            }
-            ("step-ca", [config, ..]) => inside.double("ca", "check", json!({ "config": config })),
+            ("step", [ca, init, ..]) if ca == "ca" && init == "init" => inside.double("ca", "init", json!({})),
+            ("step-ca", _) => inside.double("ca", "check", json!({})),
             _ => return None,
         };
         Some(match answer {
@@ -74,8 +69,29 @@ impl Authority {
         authority.does(Op::RefreshPackages);
         let names = vec!["step-cli".to_owned(), "step-ca".to_owned()];
         authority.does(Op::InstallPackages { names, recommends: false });
-        assert_eq!(authority.exec(&["step", "ca", "init"]).code, 0);
-        assert_eq!(authority.exec(&["step", "ca", "init"]).tail(1), "/etc/step-ca/config/ca.json already exists");
+        let init = |more: &[&str]| {
+            let argv = ["step", "ca", "init", "--name", "Example", "--dns", "ca.example.org", "--dns=192.0.2.10"];
+            let mut exec = exec_op(&[&argv, more].concat());
+            exec.env.insert("STEPPATH".to_owned(), Sealed::plain("/etc/step-ca"));
+            exec.user = Some("daemon".to_owned());
+            Op::Exec(exec)
+        };
+        let words = |value: OpValue| match value {
+            OpValue::Output(output) => (output.code, output.tail(1)),
+            other => panic!("{other:?}"),
+        };
+        let refused = words(authority.does(init(&[])));
+        assert_eq!(refused, (1, "flag '--provisioner' is required without a terminal".to_owned()));
+        let refused = words(authority.does(init(&["--what"])));
+        assert_eq!(refused, (1, "flag provided but not defined: what".to_owned()));
+        assert_eq!(words(authority.does(init(&["--provisioner", "admin", "--acme"]))).0, 0);
+        let OpValue::Stat(Some(key)) = authority.does(Op::Stat { path: "/etc/step-ca/secrets/root_ca_key".to_owned() })
+        else {
+            panic!()
+        };
+        assert_eq!((key.mode, key.owner.as_str(), key.group.as_str()), (0o600, "daemon", "daemon"));
+        let again = words(authority.does(init(&["--provisioner", "admin"])));
+        assert_eq!(again, (1, "/etc/step-ca/config/ca.json already exists".to_owned()));
 
         let mut config: Value = serde_json::from_str(&authority.text("/etc/step-ca/config/ca.json")).unwrap();
         let provisioner = json!({ "type": "JWK", "name": "phoenix", "key": authority.jwk(), "claims": claims });
@@ -97,13 +113,6 @@ impl Authority {
     fn does(&mut self, op: Op) -> OpValue {
         let mut around = self.around();
         self.body.perform(&op, &mut around).result.unwrap()
-    }
-
-    fn exec(&mut self, argv: &[&str]) -> Output {
-        match self.does(Op::Exec(exec_op(argv))) {
-            OpValue::Output(output) => output,
-            other => panic!("{other:?}"),
-        }
     }
 
     fn text(&mut self, path: &str) -> String {

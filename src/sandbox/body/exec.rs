@@ -20,6 +20,8 @@ pub(super) struct Within<'w, 'a> {
     pub(super) body: &'w mut Body,
     pub(super) around: &'w mut Around<'a>,
     pub(super) took: &'w mut Duration,
+    /// The program that runs.
+    pub(super) call: Option<&'w ProgramCall>,
 }
 
 impl Inside for Within<'_, '_> {
@@ -27,12 +29,18 @@ impl Inside for Within<'_, '_> {
         self.around.identity.clone()
     }
 
+    fn call(&self) -> Option<&ProgramCall> {
+        self.call
+    }
+
     fn perform(&mut self, op: &Op) -> OpResult {
-        self.body.answer(op, self.around, self.took)
+        let user = self.call.map_or("root", |call| &call.user);
+        let mine = (user != "root").then(|| self.owned_by(user, op)).flatten();
+        self.body.answer(mine.as_ref().unwrap_or(op), self.around, self.took)
     }
 
     fn double(&mut self, service: &str, verb: &str, options: serde_json::Value) -> Result<serde_json::Value, String> {
-        double::act(service, self, verb, options)
+        double::act(service, self, verb, &options)
     }
 }
 
@@ -106,7 +114,7 @@ impl Body {
         took: &mut Duration,
     ) -> Option<Output> {
         let programs = around.programs;
-        let mut within = Within { body: self, around, took };
+        let mut within = Within { body: self, around, took, call: Some(call) };
         match programs.run(call, &mut within) {
             Some(output) => Some(output),
             None => builtin::run(call, &mut within),
@@ -115,6 +123,17 @@ impl Body {
 }
 
 impl Within<'_, '_> {
+    /// The Op that makes the same thing a user's own; none where nothing new is made.
+    fn owned_by(&self, user: &str, op: &Op) -> Option<Op> {
+        let accounts = self.body.state.accounts();
+        let gid = accounts.user(user)?.gid.to_string();
+        let mut op = op.clone();
+        let (Op::Write { path, attributes, .. } | Op::MakeDir { path, attributes }) = &mut op else { return None };
+        let new = attributes.owner.is_none() && self.body.state.tree.get(path).is_none();
+        (attributes.owner, attributes.group) = (Some(user.to_owned()), attributes.group.take().or(Some(gid)));
+        new.then_some(op)
+    }
+
     /// Runs another program in the place of this one; none when nobody models it.
     pub(super) fn run(&mut self, call: &ProgramCall) -> Option<Output> {
         let program = call.argv.first().map_or("", String::as_str);

@@ -49,14 +49,23 @@ impl Body {
     }
 
     /// Name of the double behind a port, and the command line of its unit.
-    pub(in crate::sandbox) fn service_on(&mut self, port: u16, around: &mut Around) -> Option<(String, Vec<String>)> {
+    ///
+    /// # Errors
+    /// When nothing listens there, or nobody models what does.
+    pub(in crate::sandbox) fn service_on(
+        &mut self,
+        port: u16,
+        around: &mut Around,
+    ) -> Result<(String, Vec<String>), String> {
         let grafts = self.graft(around);
-        let found = self.active_units().into_iter().find_map(|(name, loaded)| {
-            let service = unit_model(&name, around).serves?;
-            self.ports_of(&name, &loaded, around).contains(&port).then(|| (service, command_line(&loaded)))
-        });
+        let units = self.active_units().into_iter();
+        let found = units.filter(|(name, loaded)| self.ports_of(name, loaded, around).contains(&port)).next();
         self.prune(grafts, around);
-        found
+        let (name, loaded) = found.ok_or("connection refused")?;
+        let service = unit_model(&name, around).serves;
+        let service =
+            service.ok_or_else(|| format!("nobody models what {name} answers (`serves` of a .model.rhai)"))?;
+        Ok((service, command_line(&loaded)))
     }
 
     /// Certificates that this machine believes, in PEM.
@@ -68,7 +77,7 @@ impl Body {
     pub(in crate::sandbox) fn visit<T>(&mut self, around: &mut Around, work: impl FnOnce(&mut dyn Inside) -> T) -> T {
         let grafts = self.graft(around);
         let mut took = Duration::ZERO;
-        let done = work(&mut Within { body: self, around, took: &mut took });
+        let done = work(&mut Within { body: self, around, took: &mut took, call: None });
         self.prune(grafts, around);
         done
     }
@@ -83,7 +92,7 @@ impl Body {
         match unit_model(name, around) {
             UnitModel { listens, serves: Some(service) } if listens.is_empty() => {
                 let mut took = Duration::ZERO;
-                let mut within = Within { body: self, around, took: &mut took };
+                let mut within = Within { body: self, around, took: &mut took, call: None };
                 double::ports(&service, command_line(loaded), &mut within)
             }
             UnitModel { listens, .. } => listens,

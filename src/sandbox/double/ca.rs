@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::op::Op;
 use crate::request::{Method, Response};
-use crate::sandbox::programs::Inside;
+use crate::sandbox::programs::{Inside, ProgramCall};
 
 use super::authority::{self, BACKDATE, Signer};
 use super::{Chain, Double, Exchange, Served, duration, token};
@@ -26,8 +26,7 @@ use super::{Chain, Double, Exchange, Served, duration, token};
 pub(super) struct Ca;
 
 /// What `step ca init` is asked for.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, PartialEq)]
 struct Init {
     /// STEPPATH: directory of everything.
     path: String,
@@ -36,22 +35,62 @@ struct Init {
     /// Names and addresses that the authority is reached by.
     dns: Vec<String>,
     /// `:9000`.
-    #[serde(default = "default_address")]
     address: String,
     /// Name of the first JWK provisioner.
-    #[serde(default = "default_provisioner")]
     provisioner: String,
     /// Whether there is an ACME provisioner called `acme`.
-    #[serde(default)]
     acme: bool,
 }
 
-fn default_address() -> String {
-    ":9000".to_owned()
-}
-
-fn default_provisioner() -> String {
-    "admin".to_owned()
+impl Init {
+    /// Reads a command line as `step` does. Questions cannot be answered, so everything must be said.
+    fn of(call: &ProgramCall) -> Result<Init, String> {
+        let home = call.env.get("HOME").map_or("/root", String::as_str);
+        let path = call.env.get("STEPPATH").cloned().unwrap_or_else(|| format!("{home}/.step"));
+        let address = ":9000".to_owned();
+        let mut init =
+            Init { path, name: String::new(), dns: Vec::new(), address, provisioner: String::new(), acme: false };
+        let mut words = call.argv.iter().skip(3);
+        while let Some(word) = words.next() {
+            let (flag, given) = match word.split_once('=') {
+                Some((flag, value)) => (flag, Some(value.to_owned())),
+                None => (word.as_str(), None),
+            };
+            if flag == "--acme" {
+                init.acme = true;
+                continue;
+            }
+            let known = [
+                "--name",
+                "--dns",
+                "--address",
+                "--provisioner",
+                "--password-file",
+                "--provisioner-password-file",
+                "--deployment-type",
+            ];
+            if !known.contains(&flag) {
+                return Err(format!("flag provided but not defined: {}", flag.trim_start_matches('-')));
+            }
+            let value = given.or_else(|| words.next().cloned());
+            let value = value.ok_or_else(|| format!("flag needs an argument: {flag}"))?;
+            match flag {
+                "--name" => init.name = value,
+                "--dns" => init.dns.push(value),
+                "--address" => init.address = value,
+                "--provisioner" => init.provisioner = value,
+                _ => {}
+            }
+        }
+        match &init {
+            Init { name, .. } if name.is_empty() => Err("flag '--name' is required without a terminal".to_owned()),
+            Init { dns, .. } if dns.is_empty() => Err("flag '--dns' is required without a terminal".to_owned()),
+            Init { provisioner, .. } if provisioner.is_empty() => {
+                Err("flag '--provisioner' is required without a terminal".to_owned())
+            }
+            _ => Ok(init),
+        }
+    }
 }
 
 /// `ca.json`, as far as it counts here.
@@ -133,25 +172,26 @@ impl Double for Ca {
         }
     }
 
-    fn act(&self, inside: &mut dyn Inside, verb: &str, options: Value) -> Result<Value, String> {
+    fn act(&self, inside: &mut dyn Inside, verb: &str, options: &Value) -> Result<Value, String> {
         match verb {
+            // `step ca init`, by its own command line.
             "init" => {
-                let init = serde_json::from_value(options).map_err(|error| format!("ca init: {error}"))?;
+                let init = Init::of(&super::command(inside, options)?)?;
                 found(inside, &init)
             }
-            // What the server does when it starts: everything is read once.
+            // What `step-ca` does when it starts: everything is read once.
             "check" => {
-                let path = options["config"].as_str().unwrap_or_default();
-                let config = Config::read(inside, path)?;
+                let argv = super::command(inside, options)?.argv;
+                let config = Config::of(&mut Served { inside: &mut *inside, argv })?;
                 config.signer(inside)?;
-                Ok(json!({ "address": config.address }))
+                Ok(json!({ "stdout": "" }))
             }
             _ => Err(format!("the double `ca` cannot `{verb}`: it knows init and check")),
         }
     }
 }
 
-/// `step ca init`: makes the authority, and answers its root's path and fingerprint.
+/// `step ca init`: makes the authority.
 fn found(inside: &mut dyn Inside, init: &Init) -> Result<Value, String> {
     let home = init.path.trim_end_matches('/');
     let at = |path: &str| format!("{home}/{path}");
@@ -200,7 +240,8 @@ fn found(inside: &mut dyn Inside, init: &Init) -> Result<Value, String> {
     inside.write(&at("secrets/intermediate_ca_key"), 0o600, &made.intermediate_key)?;
     inside.write(&at("config/ca.json"), 0o600, &format!("{config:#}\n"))?;
     inside.write(&at("config/defaults.json"), 0o600, &format!("{defaults:#}\n"))?;
-    Ok(json!({ "root": at("certs/root_ca.crt"), "fingerprint": fingerprint }))
+    let said = format!("✔ Root certificate: {}\n✔ Root fingerprint: {fingerprint}\n", at("certs/root_ca.crt"));
+    Ok(json!({ "stdout": said }))
 }
 
 /// A public key whose private half nobody has: the double has no password that could open one.

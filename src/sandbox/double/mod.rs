@@ -21,11 +21,12 @@ mod traefik;
 mod yaml;
 
 use rustls::pki_types::CertificateDer;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::request::{Request, Response};
 use crate::sandbox::body::{Around, Body};
-use crate::sandbox::programs::Inside;
+use crate::sandbox::programs::{Inside, ProgramCall};
 
 /// A certificate with those that vouch for it, leaf first.
 type Chain = Vec<CertificateDer<'static>>;
@@ -48,7 +49,7 @@ trait Double: Sync {
     ///
     /// # Errors
     /// What the program would print.
-    fn act(&self, inside: &mut dyn Inside, verb: &str, options: Value) -> Result<Value, String>;
+    fn act(&self, inside: &mut dyn Inside, verb: &str, options: &Value) -> Result<Value, String>;
 }
 
 /// The machine that a service runs in, and how it was started there.
@@ -88,7 +89,7 @@ pub(super) fn ports(service: &str, argv: Vec<String>, inside: &mut dyn Inside) -
 ///
 /// # Errors
 /// What the real program would print.
-pub(super) fn act(service: &str, inside: &mut dyn Inside, verb: &str, options: Value) -> Result<Value, String> {
+pub(super) fn act(service: &str, inside: &mut dyn Inside, verb: &str, options: &Value) -> Result<Value, String> {
     named(service)?.act(inside, verb, options)
 }
 
@@ -99,7 +100,7 @@ pub(super) fn act(service: &str, inside: &mut dyn Inside, verb: &str, options: V
 /// Why no answer came, in a client's words.
 pub fn answer(body: &mut Body, around: &mut Around, port: u16, request: &Request) -> Result<Response, String> {
     let url = Url::parse(&request.url).ok_or_else(|| format!("`{}` is no URL", request.url))?;
-    let (service, argv) = body.service_on(port, around).ok_or("connection refused")?;
+    let (service, argv) = body.service_on(port, around)?;
     let double = named(&service)?;
     let system_roots = around.node.as_deref().unwrap_or(body).system_roots();
     let now = around.identity.now;
@@ -120,6 +121,18 @@ pub fn answer(body: &mut Body, around: &mut Around, port: u16, request: &Request
         let chain = chain.unwrap_or_default().iter().map(|certificate| certificate.to_vec()).collect();
         Ok(Response { chain, ..response })
     })
+}
+
+/// The call of the program that asks a double; `options` may say another command line (`{"argv": [...]}`).
+fn command(inside: &mut dyn Inside, options: &Value) -> Result<ProgramCall, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Options {
+        argv: Option<Vec<String>>,
+    }
+    let Options { argv } = Options::deserialize(options).map_err(|error| format!("options of the double: {error}"))?;
+    let call = inside.call().cloned().unwrap_or_default();
+    Ok(ProgramCall { argv: argv.unwrap_or_else(|| call.argv.clone()), ..call })
 }
 
 /// An answer of plain text.

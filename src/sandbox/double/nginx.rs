@@ -64,9 +64,13 @@ impl Double for Nginx {
         file(served.inside, root, exchange.path)
     }
 
-    fn act(&self, inside: &mut dyn Inside, verb: &str, _options: Value) -> Result<Value, String> {
+    fn act(&self, inside: &mut dyn Inside, verb: &str, options: &Value) -> Result<Value, String> {
         match verb {
-            "test" => test(inside).map(|()| json!(true)),
+            // `nginx -t`
+            "test" => {
+                super::command(inside, options)?;
+                test(inside).map(|()| json!({ "stdout": "" }))
+            }
             _ => Err(format!("the double `nginx` cannot `{verb}`: it knows test")),
         }
     }

@@ -40,11 +40,16 @@ impl Double for Traefik {
         if !secure {
             return Ok(None);
         }
-        let certificates = dynamic.0["tls"]["certificates"].as_array().cloned().unwrap_or_default();
-        let chains = certificates.iter().filter_map(|pair| served.inside.text(pair["certFile"].as_str()?));
-        let chains: Vec<Chain> = chains.map(|pem| tls::certificates(&pem)).filter(|chain| !chain.is_empty()).collect();
-        if let Some(chain) = chains.iter().find(|chain| tls::is_for(chain, name)) {
-            return Ok(Some(chain.clone()));
+        let mut read = |pair: &Value| {
+            let chain = tls::certificates(&served.inside.text(pair["certFile"].as_str()?)?);
+            Some(chain).filter(|chain| !chain.is_empty())
+        };
+        let pairs = dynamic.0["tls"]["certificates"].as_array().into_iter().flatten();
+        if let Some(chain) = pairs.filter_map(&mut read).find(|chain| tls::is_for(chain, name)) {
+            return Ok(Some(chain));
+        }
+        if let Some(chain) = read(&dynamic.0["tls"]["stores"]["default"]["defaultCertificate"]) {
+            return Ok(Some(chain));
         }
         let now = served.inside.identity().now;
         authority::self_signed("TRAEFIK DEFAULT CERT", &["default.traefik".to_owned()], now).map(Some)
@@ -80,13 +85,18 @@ impl Double for Traefik {
         super::text(404, "404 page not found\n")
     }
 
-    fn act(&self, inside: &mut dyn Inside, verb: &str, options: Value) -> Result<Value, String> {
+    fn act(&self, inside: &mut dyn Inside, verb: &str, options: &Value) -> Result<Value, String> {
         match verb {
-            // What the program does when it starts; unknown nested keys are not looked for.
+            // What the program does when it starts; unknown settings are not looked for.
             "check" => {
-                let path = options["config"].as_str().unwrap_or(USUAL[0]);
-                let text = inside.text(path).ok_or_else(|| format!("open {path}: no such file or directory"))?;
-                yaml::parse(&text).map(|_| Value::Null).map_err(|reason| format!("{path}: {reason}"))
+                let argv = super::command(inside, options)?.argv;
+                let config = Static::read(&mut Served { inside, argv })?;
+                let points = config.entry_points();
+                if points.is_empty() {
+                    Err("no entry point is configured".to_owned())
+                } else {
+                    Ok(json!({ "stdout": "" }))
+                }
             }
             _ => Err(format!("the double `traefik` cannot `{verb}`: it knows check")),
         }

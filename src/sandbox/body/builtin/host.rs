@@ -128,7 +128,7 @@ pub(super) fn nginx(call: &ProgramCall, within: &mut Within) -> Option<Output> {
         return None;
     }
     let path = "/etc/nginx/nginx.conf";
-    Some(match double::act("nginx", within, "test", serde_json::Value::Null) {
+    Some(match double::act("nginx", within, "test", &serde_json::json!({})) {
         Ok(_) if words.contains(&"-t") && !words.contains(&"-q") => {
             let said = format!(
                 "nginx: the configuration file {path} syntax is ok\n\
