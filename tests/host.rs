@@ -10,6 +10,8 @@ mod http;
 mod interrupt;
 #[path = "host/process.rs"]
 mod process;
+#[path = "host/record.rs"]
+mod record;
 
 use phoenix::host::interrupt::Interrupt;
 use phoenix::host::local::Local;

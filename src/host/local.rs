@@ -48,6 +48,8 @@ impl Local {
     /// # Errors
     /// When the system gives no threads.
     pub fn with_lock(interrupt: Interrupt, lock: &Path) -> Result<Local, HostError> {
+        // What is made on the node, by us and by what we start, is readable as Debian makes it; what is private says so.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
