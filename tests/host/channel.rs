@@ -52,6 +52,10 @@ fn a_channel_bears_what_programs_do() {
     let env = odd.iter().enumerate().map(|(index, value)| (format!("ODD_{index}"), Sealed::plain(*value))).collect();
     let said = output(run(Exec { env, ..sh("printf '%s|' \"$ODD_0\" \"$ODD_1\" \"$ODD_2\" \"$ODD_7\"") }));
     assert_eq!(said.text(), format!("{}|{}|{}|{}|", odd[0], odd[1], odd[2], odd[7]));
+    let names = ["user", "dir", "seconds", "timeout", "code", "PATH"];
+    let env = names.iter().map(|name| ((*name).to_owned(), Sealed::plain("/opt"))).collect();
+    let said = output(run(Exec { env, argv: vec!["/usr/bin/env".to_owned()], ..sh("") })).text();
+    assert!(names.iter().all(|name| said.lines().any(|line| line == format!("{name}=/opt"))), "{said}");
     let said = output(run(sh("env | cut -d= -f1 | grep -v TERM | sort | tr '\\n' ' '; pwd; umask"))).text();
     assert_eq!(said, "HOME LANG LC_ALL LOGNAME PATH PWD USER container /\n0022\n");
 

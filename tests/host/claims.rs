@@ -1,15 +1,17 @@
-//! Commands in line for what they claim.
+//! Commands in line for what they claim. The host beneath runs a command until the test ends it, and tells who waits,
+//! so that nothing here depends on time.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use phoenix::command::{Claim, Command, Resource};
-use phoenix::host::HostHandle;
+use phoenix::command::{Claim, Command, Output, Resource};
 use phoenix::host::claims::Queue;
+use phoenix::host::{Host, HostError, HostHandle, RunLock};
 use phoenix::model::GuestId;
-
-use super::node;
+use phoenix::op::{Op, OpResult, Place};
+use phoenix::request::{Request, Response};
 
 fn guest(id: u32) -> Resource {
     Resource::Guest(GuestId::try_from(id).unwrap())
@@ -19,128 +21,258 @@ fn storage() -> Resource {
     Resource::Storage("local-zfs".to_owned())
 }
 
-/// Notes its name in a file, twice with a pause in between.
-fn command(log: &str, name: &str, claims: Vec<Claim>) -> Command {
-    let script = format!("echo +{name} >>{log}; sleep 0.1; echo -{name} >>{log}");
-    Command { claims, ..Command::change("sh", ["-c", &script]) }
+/// What happens at the moment, and what happened.
+#[derive(Default)]
+struct Stage {
+    log: Vec<String>,
+    /// Commands that may end.
+    ended: BTreeSet<String>,
+    /// Actors that wait, and actors with a wake.
+    parked: BTreeSet<String>,
+    woken: BTreeSet<String>,
 }
 
-/// Runs commands in threads of their own, begun one after the other; answers the log.
-fn run(commands: impl FnOnce(&str) -> Vec<Command>) -> Vec<String> {
-    let log = tempfile::NamedTempFile::new().unwrap();
-    let queue: HostHandle = Arc::new(Queue::new(Arc::new(node())));
-    let threads: Vec<_> = commands(log.path().to_str().unwrap())
-        .into_iter()
-        .map(|command| {
-            let actor = queue.actor("guest");
-            let thread = std::thread::spawn(move || actor.run(&command).unwrap());
-            std::thread::sleep(Duration::from_millis(30));
-            thread
-        })
-        .collect();
-    threads.into_iter().for_each(|thread| assert!(thread.join().unwrap().ok()));
-    std::fs::read_to_string(log.path()).unwrap().lines().map(str::to_owned).collect()
+/// A host whose actors are named as the commands they run.
+#[derive(Clone, Default)]
+struct Played {
+    actor: String,
+    stage: Arc<(Mutex<Stage>, Condvar)>,
+}
+
+impl Played {
+    /// Changes the stage, or waits until it can be changed.
+    fn act<T>(&self, mut act: impl FnMut(&mut Stage) -> Option<T>) -> T {
+        let (stage, changed) = &*self.stage;
+        let mut guard = stage.lock().unwrap();
+        loop {
+            if let Some(value) = act(&mut guard) {
+                changed.notify_all();
+                return value;
+            }
+            let (next, waited) = changed.wait_timeout(guard, Duration::from_secs(20)).unwrap();
+            assert!(!waited.timed_out(), "{} waits for ever: {:?}", self.actor, next.log);
+            guard = next;
+        }
+    }
+}
+
+impl Host for Played {
+    fn run(&self, command: &Command) -> Result<Output, HostError> {
+        let name = &command.program;
+        self.act(|stage| Some(stage.log.push(format!("+{name}"))));
+        self.act(|stage| stage.ended.contains(name).then(|| stage.log.push(format!("-{name}"))));
+        Ok(Output::default())
+    }
+
+    fn perform(&self, _: Place, _: &[Op]) -> Result<Vec<OpResult>, HostError> {
+        Ok(Vec::new())
+    }
+
+    fn request(&self, _: &Request) -> Result<Response, HostError> {
+        Ok(Response::default())
+    }
+
+    fn sleep(&self, _: Duration) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::UNIX_EPOCH
+    }
+
+    fn actor(&self, name: &str) -> HostHandle {
+        Arc::new(Played { actor: name.to_owned(), ..self.clone() })
+    }
+
+    fn park(&self) {
+        self.act(|stage| Some(stage.parked.insert(self.actor.clone())));
+        self.act(|stage| stage.woken.remove(&self.actor).then_some(()));
+        self.act(|stage| Some(stage.parked.remove(&self.actor)));
+    }
+
+    fn wake(&self) {
+        self.act(|stage| Some(stage.woken.insert(self.actor.clone())));
+    }
+
+    fn close_channel(&self, _: Place) {}
+
+    fn lock(&self, _: &str) -> Result<RunLock, HostError> {
+        Ok(Box::new(()))
+    }
+}
+
+/// A line of commands, each run by an actor of its name.
+struct Play {
+    played: Played,
+    queue: HostHandle,
+    running: Vec<JoinHandle<()>>,
+}
+
+impl Play {
+    fn new() -> Play {
+        let played = Played::default();
+        Play { queue: Arc::new(Queue::new(Arc::new(played.clone()))), played, running: Vec::new() }
+    }
+
+    fn begin(&mut self, name: &str, claims: Vec<Claim>) -> HostHandle {
+        let actor = self.queue.actor(name);
+        let (own, command) = (Arc::clone(&actor), Command { claims, ..Command::change(name, [""; 0]) });
+        self.running.push(std::thread::spawn(move || assert!(own.run(&command).unwrap().ok())));
+        actor
+    }
+
+    /// Begins a command that must start at once.
+    fn starts(&mut self, name: &str, claims: Vec<Claim>) {
+        self.begin(name, claims);
+        self.started(name);
+    }
+
+    /// Begins a command that must wait.
+    fn waits(&mut self, name: &str, claims: Vec<Claim>) -> HostHandle {
+        let actor = self.begin(name, claims);
+        self.played.act(|stage| stage.parked.contains(name).then_some(()));
+        actor
+    }
+
+    fn started(&self, name: &str) {
+        self.played.act(|stage| stage.log.contains(&format!("+{name}")).then_some(()));
+    }
+
+    fn end(&self, name: &str) {
+        self.played.act(|stage| Some(stage.ended.insert(name.to_owned())));
+        self.played.act(|stage| stage.log.contains(&format!("-{name}")).then_some(()));
+    }
+
+    fn waiting(&self) -> Vec<String> {
+        self.played.act(|stage| Some(stage.parked.difference(&stage.woken).cloned().collect()))
+    }
+
+    fn finish(self) {
+        self.running.into_iter().for_each(|thread| thread.join().unwrap());
+    }
 }
 
 #[test]
-fn exclusive_claims_wait_for_each_other() {
-    let log = run(|log| {
-        ["a", "b", "c"].map(|name| command(log, name, vec![Claim::exclusive(guest(900))])).into_iter().collect()
-    });
-    assert_eq!(log, ["+a", "-a", "+b", "-b", "+c", "-c"]);
+fn exclusive_claims_wait_for_each_other_in_order() {
+    let mut play = Play::new();
+    let claim = || vec![Claim::exclusive(guest(900))];
+    play.starts("a", claim());
+    play.waits("b", claim());
+    play.waits("c", claim());
+    play.end("a");
+    play.started("b");
+    assert_eq!(play.waiting(), ["c"]);
+    play.end("b");
+    play.started("c");
+    play.end("c");
+    play.finish();
 }
 
 #[test]
 fn what_claims_nothing_in_common_runs_side_by_side() {
-    let log = run(|log| {
-        vec![
-            command(log, "a", vec![Claim::exclusive(guest(101))]),
-            command(log, "b", vec![Claim::exclusive(guest(102))]),
-            command(log, "c", vec![]),
-        ]
-    });
-    assert_eq!(log[..3], ["+a", "+b", "+c"]);
+    let mut play = Play::new();
+    play.starts("a", vec![Claim::exclusive(guest(101))]);
+    play.starts("b", vec![Claim::exclusive(guest(102))]);
+    play.starts("c", vec![]);
+    // A waiter holds up only those who claim what it waits for.
+    play.waits("d", vec![Claim::exclusive(guest(101))]);
+    play.starts("e", vec![Claim::exclusive(guest(103))]);
+    ["a", "b", "c", "e"].iter().for_each(|name| play.end(name));
+    play.started("d");
+    play.end("d");
+    play.finish();
 }
 
 #[test]
 fn shared_claims_share_and_nobody_passes_who_waits() {
-    let log = run(|log| {
-        let shared = || vec![Claim::shared(guest(9000))];
-        vec![
-            command(log, "a", shared()),
-            command(log, "x", vec![Claim::exclusive(guest(9000))]),
-            // Could share with a, but would make x wait longer.
-            command(log, "b", shared()),
-            command(log, "c", shared()),
-        ]
-    });
-    assert_eq!(log[..4], ["+a", "-a", "+x", "-x"]);
-    assert!(log[4..6].iter().all(|line| line.starts_with('+')), "b and c go on together: {log:?}");
+    let mut play = Play::new();
+    let shared = || vec![Claim::shared(guest(9000))];
+    play.starts("a", shared());
+    play.starts("b", shared());
+    play.waits("x", vec![Claim::exclusive(guest(9000))]);
+    // Could share with a and b, but would make x wait longer.
+    play.waits("c", shared());
+    play.waits("d", shared());
+    play.end("a");
+    assert_eq!(play.waiting(), ["c", "d", "x"]);
+    play.end("b");
+    play.started("x");
+    assert_eq!(play.waiting(), ["c", "d"]);
+    play.end("x");
+    play.started("c");
+    play.started("d");
+    play.end("c");
+    play.end("d");
+    play.finish();
 }
 
 #[test]
 fn counted_claims_run_so_many_at_once() {
-    let log = run(|log| {
-        ["a", "b", "c"].map(|name| command(log, name, vec![Claim::counted(storage(), 2)])).into_iter().collect()
-    });
-    assert_eq!(log[..2], ["+a", "+b"]);
-    assert_ne!(log[2], "+c", "the third waits: {log:?}");
+    let mut play = Play::new();
+    let claim = || vec![Claim::counted(storage(), 2)];
+    play.starts("a", claim());
+    play.starts("b", claim());
+    play.waits("c", claim());
+    play.end("b");
+    play.started("c");
+    play.end("a");
+    play.end("c");
+    play.finish();
 }
 
 #[test]
-fn a_resource_named_twice_is_taken_once() {
-    let log = run(|log| vec![command(log, "a", vec![Claim::shared(guest(101)), Claim::exclusive(guest(101))])]);
-    assert_eq!(log, ["+a", "-a"]);
+fn all_claims_are_taken_at_once_or_none() {
+    let mut play = Play::new();
+    play.starts("a", vec![Claim::exclusive(guest(101))]);
+    play.waits("b", vec![Claim::exclusive(guest(102)), Claim::exclusive(guest(101))]);
+    // b does not hold 102, but it is next in line for it.
+    play.waits("c", vec![Claim::exclusive(guest(102))]);
+    play.end("a");
+    play.started("b");
+    play.end("b");
+    play.started("c");
+    play.end("c");
+    play.finish();
+}
+
+#[test]
+fn a_resource_named_twice_is_taken_once_and_as_strictly_as_asked() {
+    let mut play = Play::new();
+    play.starts("a", vec![Claim::shared(guest(101)), Claim::exclusive(guest(101)), Claim::shared(guest(101))]);
+    play.waits("b", vec![Claim::shared(guest(101))]);
+    play.end("a");
+    play.started("b");
+    play.end("b");
+    play.finish();
 }
 
 #[test]
 fn crossing_claims_never_deadlock() {
-    let queue: HostHandle = Arc::new(Queue::new(Arc::new(node())));
-    let active = Arc::new(AtomicU32::new(0));
+    let mut play = Play::new();
     let resources = [guest(101), guest(102), guest(103)];
-    let threads: Vec<_> = (0..6)
-        .map(|index| {
-            let (actor, active, resources) = (queue.actor("guest"), Arc::clone(&active), resources.clone());
-            std::thread::spawn(move || {
-                for round in 0..10 {
-                    let (a, b) = ((index + round) % 3, (index + 2 * round + 1) % 3);
-                    let claims = vec![Claim::exclusive(resources[a].clone()), Claim::exclusive(resources[b].clone())];
-                    actor.run(&Command { claims, ..Command::change("true", [""; 0]) }).unwrap();
-                    active.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        })
-        .collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
-    assert_eq!(active.load(Ordering::Relaxed), 60);
+    let names: Vec<String> = (0..30).map(|index| format!("command {index}")).collect();
+    for (index, name) in names.iter().enumerate() {
+        let (a, b) = (index % 3, (index * 2 + 1) % 3);
+        let claims = vec![Claim::exclusive(resources[a].clone()), Claim::exclusive(resources[b].clone())];
+        play.begin(name, claims);
+    }
+    play.played.act(|stage| Some(stage.ended.extend(names.iter().cloned())));
+    play.finish();
 }
 
 #[test]
 fn a_wake_meant_for_something_else_is_handed_on() {
-    let log = Arc::new(Mutex::new(Vec::new()));
-    let queue: HostHandle = Arc::new(Queue::new(Arc::new(node())));
-    let claims = vec![Claim::exclusive(guest(900))];
-    let slow = Command { claims: claims.clone(), ..Command::change("sleep", ["0.2"]) };
-    let holder = {
-        let (actor, slow) = (queue.actor("holder"), slow.clone());
-        std::thread::spawn(move || actor.run(&slow).unwrap())
-    };
-    std::thread::sleep(Duration::from_millis(50));
-    let waiting = queue.actor("waiting");
-    let waiter = {
-        let (actor, log) = (Arc::clone(&waiting), Arc::clone(&log));
-        std::thread::spawn(move || {
-            actor.run(&Command { claims, ..Command::change("true", [""; 0]) }).unwrap();
-            log.lock().unwrap().push("ran");
-            actor.park();
-            log.lock().unwrap().push("woken");
-        })
-    };
-    std::thread::sleep(Duration::from_millis(50));
-    waiting.wake();
-    std::thread::sleep(Duration::from_millis(50));
-    assert_eq!(*log.lock().unwrap(), [""; 0], "a wake is no turn");
-    holder.join().unwrap();
-    waiter.join().unwrap();
-    assert_eq!(*log.lock().unwrap(), ["ran", "woken"]);
+    let mut play = Play::new();
+    let claim = || vec![Claim::exclusive(guest(900))];
+    play.starts("a", claim());
+    let b = play.waits("b", claim());
+    b.wake();
+    // Woken for nothing, it waits again.
+    play.played.act(|stage| (stage.woken.is_empty() && stage.parked.contains("b")).then_some(()));
+    play.end("a");
+    play.started("b");
+    play.end("b");
+    play.finish();
+    // The wake is still there for whom it was meant.
+    b.park();
 }

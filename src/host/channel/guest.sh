@@ -14,6 +14,9 @@ exec 3<&0 4>&1 </dev/null >/dev/null
 
 nl='
 '
+# Found before a program's own PATH may hide them.
+timeout=$(command -v timeout)
+setpriv=$(command -v setpriv)
 dir=
 count=0
 failed=
@@ -262,6 +265,13 @@ quietly() {
     return "$code"
 }
 
+# Hundredths of a second of SECONDS (two decimals) in $centi; of the machine's life without an argument.
+centi() {
+    if [ "${1-}" ]; then centi=$1; else read -r centi _ </proc/uptime; fi
+    tail=${centi#*.}
+    centi=$((${centi%.*} * 100 + ${tail#0}))
+}
+
 # BLOCKS: standard input to standard output, at once as it comes, and no more than so many blocks of 512 bytes: then
 # the kernel ends it, and whoever writes to it loses the pipe.
 drain() {
@@ -270,11 +280,11 @@ drain() {
     exec cat
 }
 
-# SECONDS OUTPUT-BLOCKS CWD USER VARIABLES NAME VALUE... PROGRAM...
+# SECONDS OUTPUT-BLOCKS CWD USER NAME=VALUE... -- PROGRAM...
 execute() {
     scratch || { skip; fail - "$words"; return; }
-    seconds=$1 most=$2 cwd=$3 user=$4 variables=$5
-    shift 5
+    seconds=$1 most=$2 cwd=$3 user=$4
+    shift 4
     if [ "$user" ]; then
         entry=$(getent passwd "$user") || { skip; fail no_such_user "there is no user '$user'"; return; }
     fi
@@ -285,6 +295,10 @@ execute() {
         receive "$input"
         if [ "$words" ]; then : >"$input"; fail - "$words"; return; fi
     fi
+    centi "$seconds"
+    limit=$centi
+    centi
+    begun=$centi
     [ -p "$dir/1" ] || mkfifo "$dir/1" "$dir/2"
     drain "$most" <"$dir/1" >"$dir/out" 3<&- 4>&- &
     out=$!
@@ -293,33 +307,48 @@ execute() {
     (
         cd -- "$cwd" || exit 126
         unset OLDPWD
+        # In one variable that no program has, because those of this script may be exported over.
+        _phoenix_run="$timeout -k 5 $seconds"
         if [ "$user" ]; then
             IFS=: read -r _ _ uid gid _ home _ <<EOT
 $entry
 EOT
             export USER="$user" LOGNAME="$user" HOME="$home"
+            _phoenix_run="$_phoenix_run $setpriv --reuid=$uid --regid=$gid --init-groups --"
         fi
-        while [ "$variables" -gt 0 ]; do
-            export "$1=$2"
-            shift 2
-            variables=$((variables - 1))
+        while [ "$1" != -- ]; do
+            export "$1"
+            shift
         done
-        if [ "$user" ]; then set -- setpriv --reuid="$uid" --regid="$gid" --init-groups -- "$@"; fi
-        # Not the other way round: `timeout` of another user could not be told from his programs.
-        exec timeout -k 5 "$seconds" "$@"
+        shift
+        # shellcheck disable=SC2086 # words without blanks
+        exec $_phoenix_run "$@"
     ) <"$input" >"$dir/1" 2>"$dir/2" 3<&- 4>&-
     code=$?
     # A child that goes on in the background may hold the pipes open: what it says later is nobody's business.
     { sleep 0.3; kill "$out" "$err"; } 2>/dev/null 3<&- 4>&- &
     patience=$!
-    held=
-    wait "$out" || held=1
-    wait "$err" || held=1
-    if [ "$held" ]; then rm -f "$dir/1" "$dir/2"; fi
+    wait "$out"
+    out=$?
+    wait "$err"
+    err=$?
     kill "$patience" 2>/dev/null
-    data "$code"
-    content "$dir/out"
-    content "$dir/err"
+    # Pipes that somebody else still holds are not used again.
+    if [ "$out$err" != 00 ]; then rm -f "$dir/1" "$dir/2"; fi
+    centi
+    case $code in
+        # `timeout`'s own exit status, when SIGTERM sufficed and when only SIGKILL did. A program may have it too.
+        124 | 137) [ "$((centi - begun + 2))" -lt "$limit" ] || fail timeout "did not finish within $seconds s" ;;
+    esac
+    case "$out $err" in
+        # Ended by SIGXFSZ.
+        *153*) fail too_large "wrote more than $((most / 2048)) MiB to one stream" ;;
+    esac
+    if [ -z "$bad" ]; then
+        data "$code"
+        content "$dir/out"
+        content "$dir/err"
+    fi
     : >"$dir/out"
     : >"$dir/err"
     if [ "$input" != /dev/null ]; then : >"$input"; fi

@@ -3,7 +3,7 @@
 use std::io;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
@@ -130,21 +130,20 @@ async fn send(input: Option<ChildStdin>, calls: Arc<[Lowered]>) -> io::Result<Op
 async fn receive(output: &mut BufReader<ChildStdout>, ops: &[Op], calls: &[Lowered]) -> Result<Vec<OpResult>, Broken> {
     let mut results = Vec::with_capacity(ops.len());
     for (op, Lowered { call, .. }) in ops.iter().zip(calls) {
-        let start = Instant::now();
         let answer = match timeout(call.limit + GRACE, Answer::receive(output)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(Broken::Gone(error)),
             Err(_) => return Err(Broken::Late(op.to_string(), call.limit)),
         };
-        results.push(read(op, call, answer, start.elapsed()));
+        results.push(read(op, call, answer));
     }
     Ok(results)
 }
 
-fn read(op: &Op, call: &Call, mut answer: Answer, elapsed: Duration) -> OpResult {
+fn read(op: &Op, call: &Call, mut answer: Answer) -> OpResult {
     match answer.error.take() {
         Some(error) => Err(error),
-        None => lower::check(op, &answer, elapsed).and_then(|()| {
+        None => lower::check(op, &answer).and_then(|()| {
             let unreadable = || OpError::new(OpErrorKind::Failed, format!("`{op}` got an answer that makes no sense"));
             (call.reader)(op, &answer).ok_or_else(unreadable)
         }),
