@@ -43,9 +43,9 @@ struct Frame {
 pub(crate) fn explain(error: Box<EvalAltResult>, scene: &Scene) -> End {
     let mut path = scene.source.path.clone();
     let mut frames: Vec<Frame> = Vec::new();
-    let mut error = error;
-    loop {
-        error = match *error {
+    let mut next = error;
+    let error = loop {
+        next = match *next {
             EvalAltResult::ErrorInFunctionCall(name, source, inner, at) => {
                 // The engine's own call of the entry has no place.
                 if !at.is_none() {
@@ -60,12 +60,9 @@ pub(crate) fn explain(error: Box<EvalAltResult>, scene: &Scene) -> End {
                 frames.push(Frame { path: path.clone(), at, note: format!("in module `{name}`") });
                 inner
             }
-            other => {
-                error = Box::new(other);
-                break;
-            }
+            other => break other,
         };
-    }
+    };
     let mut at = error.position();
     if at.is_none()
         && let Some((file, last)) = &scene.last_call
@@ -81,7 +78,7 @@ pub(crate) fn explain(error: Box<EvalAltResult>, scene: &Scene) -> End {
             None => (scene.source.path.clone(), scene.entry),
         };
     }
-    let thrown = match *error {
+    let thrown = match error {
         EvalAltResult::ErrorTerminated(token, _) => match token.try_cast::<Ended>() {
             Some(Ended::Skipped(reason)) => return End::Skipped(reason),
             Some(Ended::Interrupted) | None => return End::Error(ScriptError::Interrupted),
@@ -89,7 +86,7 @@ pub(crate) fn explain(error: Box<EvalAltResult>, scene: &Scene) -> End {
                 let line = at.line().unwrap_or(0);
                 return End::Error(ScriptError::Unknown { place: format!("{path}:{line}"), what: (scene.mask)(&what) });
             }
-            Some(Ended::Lost(thrown)) => thrown,
+            Some(Ended::Lost(thrown)) => *thrown,
         },
         EvalAltResult::ErrorRuntime(token, _) => match token.clone().try_cast::<Thrown>() {
             Some(thrown) => thrown,

@@ -190,7 +190,7 @@ impl Context for Arc<Run> {
             && self.machine.host().now() > deadline
         {
             let problem = format!("`{}` did not finish within {} s", self.spec.name, limit.as_secs());
-            return Err(Raised::End(Ended::Lost(Thrown::new("timeout", problem))));
+            return Err(Raised::End(Ended::Lost(Box::new(Thrown::new("timeout", problem)))));
         }
         if signature.changes { self.may_change(signature) } else { Ok(()) }
     }

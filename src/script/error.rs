@@ -68,7 +68,7 @@ pub(crate) struct Thrown {
     /// Its last lines.
     pub output: Option<String>,
     /// Its exit status.
-    pub code: Option<i64>,
+    pub code: Option<i32>,
     /// What to do about it.
     pub hint: Option<String>,
 }
@@ -101,7 +101,7 @@ pub(crate) enum Ended {
     /// A rehearsal cannot know.
     Unknown(String),
     /// The machine was lost, or time ran out.
-    Lost(Thrown),
+    Lost(Box<Thrown>),
 }
 
 /// How a native function does not answer.
@@ -146,7 +146,7 @@ impl From<MachineError> for Raised {
                 _ => "machine",
             },
             code: match &error {
-                MachineError::Exec { code, .. } => Some(i64::from(*code)),
+                MachineError::Exec { code, .. } => Some(*code),
                 _ => None,
             },
             command: error.command().map(str::to_owned),
@@ -155,7 +155,7 @@ impl From<MachineError> for Raised {
             message: error.to_string(),
         };
         match error {
-            MachineError::Host(HostError::Lost { .. }) => Raised::End(Ended::Lost(thrown)),
+            MachineError::Host(HostError::Lost { .. }) => Raised::End(Ended::Lost(Box::new(thrown))),
             _ => Raised::Error(thrown),
         }
     }

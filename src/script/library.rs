@@ -95,7 +95,7 @@ impl Library {
                         findings.extend(script.read.iter().cloned());
                         inner.modules.insert(format!("lib/{stem}"), script);
                     }
-                    Err(finding) => findings.push(finding),
+                    Err(finding) => findings.push(*finding),
                 }
             }
         }
@@ -105,7 +105,7 @@ impl Library {
                 let Some(stem) = file.strip_suffix(".rhai").filter(|stem| !stem.contains('.')) else { continue };
                 match inner.read(&format!("{}/{file}", folder(kind))) {
                     Ok(script) => findings.extend(inner.add(kind, stem, script)),
-                    Err(finding) => findings.push(finding),
+                    Err(finding) => findings.push(*finding),
                 }
             }
         }
@@ -191,7 +191,7 @@ impl Library {
 }
 
 impl Inner {
-    fn read(&self, relative: &str) -> Result<Script, Finding> {
+    fn read(&self, relative: &str) -> Result<Script, Box<Finding>> {
         let found = self.roots.read(relative).map_err(|error| Finding::error("unreadable", error.to_string()))?;
         let text = String::from_utf8(found.bytes)
             .map_err(|_| Finding::error("unreadable", format!("`{}` is no UTF-8 text", found.shown)))?;

@@ -217,7 +217,7 @@ fn raised(raised: Raised) -> ScriptError {
     match raised {
         Raised::Error(thrown) => plain(thrown),
         Raised::End(super::error::Ended::Interrupted) => ScriptError::Interrupted,
-        Raised::End(super::error::Ended::Lost(thrown)) => plain(thrown),
+        Raised::End(super::error::Ended::Lost(thrown)) => plain(*thrown),
         Raised::End(super::error::Ended::Unknown(what)) => {
             ScriptError::Unknown { place: "its parameters".to_owned(), what }
         }

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 /// A library of files, and a guest to run them in.
 pub struct Stage {
     _dir: tempfile::TempDir,
-    pub library: Library,
     pub stand: Arc<Stand>,
 }
 
@@ -31,7 +30,7 @@ impl Stage {
         let (models, findings) = Models::load(&library);
         assert!(findings.is_empty(), "{findings:?}");
         let stand = Arc::new(Stand::new(&library, &models, declared).unwrap());
-        Stage { _dir: dir, library, stand }
+        Stage { _dir: dir, stand }
     }
 
     /// A feature called `x` with this body of `apply`.

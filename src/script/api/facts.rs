@@ -187,7 +187,7 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
         thrown(given, |error| error.message.clone().into())
     }),
     verb(Signature::property(ERROR, "code", Type::Any, "Exit status of the program that failed, or `()`."), |given| {
-        thrown(given, |error| error.code.map_or(Dynamic::UNIT, Dynamic::from))
+        thrown(given, |error| error.code.map_or(Dynamic::UNIT, |code| i64::from(code).into()))
     }),
     verb(Signature::property(ERROR, "output", Type::Text, "Last lines of the program that failed."), |given| {
         thrown(given, |error| error.output.clone().unwrap_or_default().into())

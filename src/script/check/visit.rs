@@ -178,7 +178,7 @@ impl<'a> Checker<'a> {
                 self.declare(name, shown);
                 Type::Unit
             }
-            Stmt::Expr(value) => return self.type_of(value),
+            Stmt::Expr(value) => self.type_of(value),
             Stmt::Assign { target, value } => {
                 let found = self.used(value);
                 let before = self.type_of(target);
@@ -196,7 +196,7 @@ impl<'a> Checker<'a> {
                 self.condition(condition);
                 let one = self.inner(&[], then);
                 let other = self.inner(&[], otherwise);
-                return if one == other { one } else { Type::Any };
+                if one == other { one } else { Type::Any }
             }
             Stmt::Switch { on, arms } => {
                 self.used(on);
@@ -204,7 +204,7 @@ impl<'a> Checker<'a> {
                     self.type_of(condition);
                     self.type_of(body);
                 }
-                return Type::Any;
+                Type::Any
             }
             Stmt::Loop { condition, body } => {
                 // `loop` has no condition: the parser writes `()`.
@@ -212,7 +212,7 @@ impl<'a> Checker<'a> {
                     self.condition(condition);
                 }
                 self.inner(&[], body);
-                return Type::Any;
+                Type::Any
             }
             Stmt::For { name, counter, over, body } => {
                 let shown = self.used(over);
@@ -225,7 +225,7 @@ impl<'a> Checker<'a> {
                 self.inner(&declared, body);
                 Type::Unit
             }
-            Stmt::Block(body) => return self.inner(&[], body),
+            Stmt::Block(body) => self.inner(&[], body),
             Stmt::Try { body, name, handler } => {
                 self.inner(&[], body);
                 let declared: Vec<(&str, Type)> = name.iter().map(|name| (name.as_str(), Type::Any)).collect();
