@@ -52,9 +52,9 @@ pub struct Declared {
 impl Default for Declared {
     fn default() -> Declared {
         Declared {
-            id: 101,
+            id: 200,
             name: "guest".to_owned(),
-            ip: "192.0.2.101/24".to_owned(),
+            ip: "192.0.2.200/24".to_owned(),
             template: TEMPLATE.to_owned(),
             features: Vec::new(),
             app: None,

@@ -50,7 +50,7 @@ fn what_is_right_already_is_left_alone() {
     ]);
     assert!(stage.apply().unwrap().changed);
     // Backticks know no escapes.
-    assert_eq!(stage.text("/srv/x/motd").unwrap(), "hello from guest.example.org at 192.0.2.101\\n");
+    assert_eq!(stage.text("/srv/x/motd").unwrap(), "hello from guest.example.org at 192.0.2.200\\n");
     assert_eq!(stage.text("/srv/x/x.conf").unwrap(), "listen 8080;\nname a;\nname b;\n");
     assert_eq!(stage.text("/srv/x/asset").unwrap(), "an asset\n");
     assert!(stage.text("/srv/x/lines").unwrap().contains("two\nthree\n"));

@@ -29,7 +29,7 @@ pub(super) const VERBS: &[Verb<Case>] = &[
     verb(
         Signature::function("guest", "A running guest of the test's own.")
             .options(&[
-                optional("id", Kind::Int, "101 if not given"),
+                optional("id", Kind::Int, "200 if not given"),
                 optional("name", Kind::Text, "host name"),
                 optional("ip", Kind::Text, "address with prefix"),
                 optional("template", Kind::Text, "volume id of the template that it is made from"),
