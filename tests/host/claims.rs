@@ -40,6 +40,14 @@ struct Played {
 }
 
 impl Played {
+    /// Notes something.
+    fn note(&self, line: String) {
+        self.act(|stage| {
+            stage.log.push(line.clone());
+            Some(())
+        });
+    }
+
     /// Changes the stage, or waits until it can be changed.
     fn act<T>(&self, mut act: impl FnMut(&mut Stage) -> Option<T>) -> T {
         let (stage, changed) = &*self.stage;
@@ -59,8 +67,9 @@ impl Played {
 impl Host for Played {
     fn run(&self, command: &Command) -> Result<Output, HostError> {
         let name = &command.program;
-        self.act(|stage| Some(stage.log.push(format!("+{name}"))));
-        self.act(|stage| stage.ended.contains(name).then(|| stage.log.push(format!("-{name}"))));
+        self.note(format!("+{name}"));
+        self.act(|stage| stage.ended.contains(name).then_some(()));
+        self.note(format!("-{name}"));
         Ok(Output::default())
     }
 
@@ -256,7 +265,7 @@ fn crossing_claims_never_deadlock() {
         let claims = vec![Claim::exclusive(resources[a].clone()), Claim::exclusive(resources[b].clone())];
         play.begin(name, claims);
     }
-    play.played.act(|stage| Some(stage.ended.extend(names.iter().cloned())));
+    names.iter().for_each(|name| play.end(name));
     play.finish();
 }
 
