@@ -10,10 +10,8 @@ use crate::model::{BindMount, Volume};
 pub(super) fn compare(comparison: &mut Comparison<'_>, desired: &Desired) {
     let root = comparison.coming.get("rootfs").and_then(|text| Properties::of_option("pct set", "rootfs", text));
     if let Some(root) = root {
-        let inherited = comparison
-            .source
-            .and_then(|source| Properties::of_option("pct set", "rootfs", source.current.get("rootfs")?))
-            .and_then(|root| bytes(&root));
+        let of_source = comparison.source.and_then(|source| source.current.get("rootfs"));
+        let inherited = of_source.and_then(|text| bytes(&Properties::of_option("pct set", "rootfs", text)?));
         disk(comparison, "rootfs", &root, &desired.root.storage, desired.root.size_gb, inherited);
     }
     let present = numbered("mp", entries(&comparison.coming));
@@ -21,10 +19,14 @@ pub(super) fn compare(comparison: &mut Comparison<'_>, desired: &Desired) {
     let current = numbered("mp", comparison.present.config.current.entries());
     let ours = present.iter().chain(&current).filter(|(_, at)| is_ours(desired, at));
     comparison.ours.extend(ours.map(|(key, _)| key.clone()));
+    let of_source = comparison.source.map(|source| numbered("mp", source.current.entries())).unwrap_or_default();
     for volume in &desired.volumes {
         let own = mounted_at(&present, &volume.mount_point);
         match own.filter(|(_, properties)| !is_bind(properties)) {
-            Some((key, properties)) => disk(comparison, key, properties, &volume.storage, volume.size_gb, None),
+            Some((key, properties)) => {
+                let inherited = mounted_at(&of_source, &volume.mount_point).and_then(|(_, source)| bytes(source));
+                disk(comparison, key, properties, &volume.storage, volume.size_gb, inherited);
+            }
             None => allocate(comparison, own.map(|(key, _)| key.clone()), volume),
         }
     }
@@ -75,9 +77,9 @@ fn bind_parts(bind: &BindMount) -> [(&'static str, Option<String>); 3] {
     ]
 }
 
-/// A volume that is there: it has to lie on its storage and be large enough. It can grow; a larger one, or one on
-/// another storage, only a new guest can have. A disk that was as large when it was cloned (`inherited`, bytes) is as
-/// small as it can be.
+/// A volume that is there: it has to lie on its storage and have its size. It can grow; a smaller one, or one on another
+/// storage, only a new guest can have. A disk that is no larger than the one it was cloned from (`inherited`, bytes) is
+/// as small as it can be.
 fn disk(
     comparison: &mut Comparison<'_>,
     key: &str,
