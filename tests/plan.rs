@@ -129,13 +129,15 @@ fn catalogue(features: impl IntoIterator<Item = ScriptSpec>) -> Catalogue {
 /// `step_ca` publishes a root certificate, `trusted_ca` reads it.
 fn certificates() -> Catalogue {
     let root = vec!["step_ca/root.crt".to_owned()];
+    let url = "step_ca/url".to_owned();
     catalogue([
         feature("base_setup"),
-        ScriptSpec { publishes: root.clone(), ..feature("step_ca") },
+        ScriptSpec { publishes: root.iter().chain([&url]).cloned().collect(), ..feature("step_ca") },
         ScriptSpec { consumes: root, needs: vec!["base_setup".into()], ..feature("trusted_ca") },
         ScriptSpec {
             after: vec!["trusted_ca".into()],
             lxc: LxcNeeds { nesting: true, ..LxcNeeds::default() },
+            consumes: vec![url],
             ..feature("traefik")
         },
     ])
@@ -172,8 +174,12 @@ fn the_reference_requests_have_the_reference_orders() {
 fn edges_are_the_clone_source_then_dependencies_then_artifacts() {
     let graph = Graph::new(&platform(), &certificates());
     let edge = |on, why| Edge { on: id(on), why };
-    let expected =
-        [edge(600, Why::Clone), edge(503, Why::Dependency), edge(503, Why::Artifact("step_ca/root.crt".into()))];
+    let expected = [
+        edge(600, Why::Clone),
+        edge(503, Why::Dependency),
+        edge(503, Why::Artifact("step_ca/root.crt".into())),
+        edge(503, Why::Artifact("step_ca/url".into())),
+    ];
     assert_eq!(graph.needs(id(502)), expected);
     assert_eq!(graph.needed_by(id(503)), ids(&[501, 502]));
     assert_eq!(graph.ancestors(id(502)), ids(&[600, 503]));

@@ -57,7 +57,7 @@ impl Tree<'_> {
         }
         for (at, (on, why)) in needs.iter().enumerate() {
             let (branch, beside) = if at + 1 == needs.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-            let why = format!(" ({})", why.iter().map(Why::to_string).collect::<Vec<_>>().join(", "));
+            let why = format!(" ({})", reasons(why));
             self.guest(*on, &format!("{further}{branch}"), &format!("{further}{beside}"), &why);
         }
     }
@@ -75,6 +75,19 @@ fn grouped(edges: &[Edge]) -> Vec<(GuestId, Vec<Why>)> {
     groups
 }
 
+/// Reasons in a line: `clone, dependency, artifact a b`.
+fn reasons(why: &[Why]) -> String {
+    let mut line = String::new();
+    for (at, one) in why.iter().enumerate() {
+        let _ = match (at.checked_sub(1).map(|before| &why[before]), one) {
+            (Some(Why::Artifact(_)), Why::Artifact(name)) => write!(line, " {name}"),
+            (Some(_), _) => write!(line, ", {one}"),
+            (None, _) => write!(line, "{one}"),
+        };
+    }
+    line
+}
+
 fn label(site: &Site, id: GuestId) -> String {
     match site.guest(id) {
         Some(guest) => format!("{id} {}", guest.name),
@@ -83,7 +96,7 @@ fn label(site: &Site, id: GuestId) -> String {
 }
 
 /// A Mermaid flowchart of the targets and what they need; without targets of all guests. Arrows lead from what is needed
-/// to who needs it: thick for clones, thin for dependencies, dotted with a name for artifacts. Virtual machines have
+/// to who needs it: thick for clones, thin for dependencies, dotted with their names for artifacts. Virtual machines have
 /// round ends, templates double sides.
 pub fn mermaid(site: &Site, graph: &Graph, targets: &[GuestId]) -> String {
     let all: Vec<GuestId> = if targets.is_empty() { graph.guests().collect() } else { targets.to_vec() };
@@ -100,12 +113,21 @@ pub fn mermaid(site: &Site, graph: &Graph, targets: &[GuestId]) -> String {
         let _ = writeln!(out, "  g{id}{open}\"{name}\"{close}");
     }
     for id in &order {
-        for Edge { on, why } in graph.needs(*id) {
-            let _ = match why {
-                Why::Clone => writeln!(out, "  g{on} ==> g{id}"),
-                Why::Dependency => writeln!(out, "  g{on} --> g{id}"),
-                Why::Artifact(name) => writeln!(out, "  g{on} -. \"{name}\" .-> g{id}"),
-            };
+        for (on, why) in grouped(&graph.needs(*id)) {
+            let mut artifacts = Vec::new();
+            for why in why {
+                let _ = match why {
+                    Why::Clone => writeln!(out, "  g{on} ==> g{id}"),
+                    Why::Dependency => writeln!(out, "  g{on} --> g{id}"),
+                    Why::Artifact(name) => {
+                        artifacts.push(name);
+                        Ok(())
+                    }
+                };
+            }
+            if !artifacts.is_empty() {
+                let _ = writeln!(out, "  g{on} -. \"{}\" .-> g{id}", artifacts.join("<br/>"));
+            }
         }
     }
     out
