@@ -22,6 +22,13 @@ impl Layer {
         Layer { state, base: Some(base) }
     }
 
+    /// A frozen state that grew out of a machine's layer. Where no other machine is over that layer, it is left out.
+    pub(super) fn grown(layer: &Arc<Layer>, state: State) -> Layer {
+        let needed = Arc::strong_count(layer) > 1 || layer.base.is_none();
+        let base = if needed { Some(Arc::clone(layer)) } else { layer.base.clone() };
+        Layer { state, base }
+    }
+
     pub(super) fn state(&self) -> &State {
         &self.state
     }

@@ -17,6 +17,7 @@ mod data;
 mod exec;
 mod files;
 mod ids;
+mod jobs;
 mod layers;
 mod network;
 mod packages;
@@ -84,7 +85,7 @@ impl Body {
     /// Another machine with the same inside. What both have in common stays shared.
     pub fn fork(&mut self) -> Body {
         if !self.state.same(self.base.state()) {
-            self.base = Arc::new(Layer::over(Arc::clone(&self.base), self.state.clone()));
+            self.base = Arc::new(Layer::grown(&self.base, self.state.clone()));
         }
         Body::on(Arc::clone(&self.base))
     }

@@ -84,9 +84,10 @@ impl State {
         Ok(())
     }
 
-    /// Whether `/usr/sbin/policy-rc.d` keeps packages from starting their services.
+    /// Whether `/usr/sbin/policy-rc.d` keeps packages from starting their services: every such file in use forbids all
+    /// of them, or says `exit 0`.
     fn policy_forbids_starts(&self) -> bool {
-        self.tree.text("/usr/sbin/policy-rc.d").is_some_and(|text| text.contains("exit 101"))
+        self.tree.text("/usr/sbin/policy-rc.d").is_some_and(|text| !text.contains("exit 0"))
     }
 }
 

@@ -119,3 +119,14 @@ fn validity(now: Timestamp, life: Duration) -> CertificateParams {
     params.not_after = rcgen::date_time_ymd(1970, 1, 1) + now + life;
     params
 }
+
+/// Fingerprint of a PEM's first certificate as step shows it: SHA-256 in lower-case hex.
+pub(super) fn fingerprint(pem: &str) -> Option<String> {
+    certificates(pem).first().map(|certificate| sha256(certificate))
+}
+
+/// SHA-256 in lower-case hex.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -8,8 +8,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use rcgen::{CertificateSigningRequestParams, DnType, DnValue, SanType};
 use serde::Deserialize;
@@ -17,81 +15,14 @@ use serde_json::{Value, json};
 
 use crate::op::Op;
 use crate::request::{Method, Response};
-use crate::sandbox::programs::{Inside, ProgramCall};
+use crate::sandbox::programs::Inside;
 
-use super::authority::{self, BACKDATE, Signer};
+use super::authority::{BACKDATE, Signer, fingerprint, sha256};
+use super::step_init::{self, Init};
 use super::{Chain, Double, Exchange, Served, duration, token};
 
 /// The double.
 pub(super) struct Ca;
-
-/// What `step ca init` is asked for.
-#[derive(Debug, PartialEq)]
-struct Init {
-    /// STEPPATH: directory of everything.
-    path: String,
-    /// Name of the authority, part of its certificates' subjects.
-    name: String,
-    /// Names and addresses that the authority is reached by.
-    dns: Vec<String>,
-    /// `:9000`.
-    address: String,
-    /// Name of the first JWK provisioner.
-    provisioner: String,
-    /// Whether there is an ACME provisioner called `acme`.
-    acme: bool,
-}
-
-impl Init {
-    /// Reads a command line as `step` does. Questions cannot be answered, so everything must be said.
-    fn of(call: &ProgramCall) -> Result<Init, String> {
-        let home = call.env.get("HOME").map_or("/root", String::as_str);
-        let path = call.env.get("STEPPATH").cloned().unwrap_or_else(|| format!("{home}/.step"));
-        let address = ":9000".to_owned();
-        let mut init =
-            Init { path, name: String::new(), dns: Vec::new(), address, provisioner: String::new(), acme: false };
-        let mut words = call.argv.iter().skip(3);
-        while let Some(word) = words.next() {
-            let (flag, given) = match word.split_once('=') {
-                Some((flag, value)) => (flag, Some(value.to_owned())),
-                None => (word.as_str(), None),
-            };
-            if flag == "--acme" {
-                init.acme = true;
-                continue;
-            }
-            let known = [
-                "--name",
-                "--dns",
-                "--address",
-                "--provisioner",
-                "--password-file",
-                "--provisioner-password-file",
-                "--deployment-type",
-            ];
-            if !known.contains(&flag) {
-                return Err(format!("flag provided but not defined: {}", flag.trim_start_matches('-')));
-            }
-            let value = given.or_else(|| words.next().cloned());
-            let value = value.ok_or_else(|| format!("flag needs an argument: {flag}"))?;
-            match flag {
-                "--name" => init.name = value,
-                "--dns" => init.dns.push(value),
-                "--address" => init.address = value,
-                "--provisioner" => init.provisioner = value,
-                _ => {}
-            }
-        }
-        match &init {
-            Init { name, .. } if name.is_empty() => Err("flag '--name' is required without a terminal".to_owned()),
-            Init { dns, .. } if dns.is_empty() => Err("flag '--dns' is required without a terminal".to_owned()),
-            Init { provisioner, .. } if provisioner.is_empty() => {
-                Err("flag '--provisioner' is required without a terminal".to_owned())
-            }
-            _ => Ok(init),
-        }
-    }
-}
 
 /// `ca.json`, as far as it counts here.
 #[derive(Deserialize)]
@@ -154,10 +85,10 @@ impl Double for Ca {
             }
             (Method::Get, ["roots.pem"]) => super::text(200, &config.roots(inside).concat()),
             (Method::Get, ["roots"]) => super::json(201, &json!({ "crts": config.roots(inside) })),
-            (Method::Get, ["root", fingerprint]) => {
-                let wanted = fingerprint.to_ascii_lowercase().replace('-', "");
+            (Method::Get, ["root", wanted]) => {
+                let wanted = wanted.to_ascii_lowercase().replace('-', "");
                 let roots = config.roots(inside);
-                match roots.iter().find(|pem| fingerprint_of(pem) == Some(wanted.clone())) {
+                match roots.iter().find(|pem| fingerprint(pem).as_ref() == Some(&wanted)) {
                     Some(pem) => super::json(200, &json!({ "ca": pem })),
                     None => refused(404, "root not found"),
                 }
@@ -177,7 +108,7 @@ impl Double for Ca {
             // `step ca init`, by its own command line.
             "init" => {
                 let init = Init::of(&super::command(inside, options)?)?;
-                found(inside, &init)
+                step_init::found(inside, &init)
             }
             // What `step-ca` does when it starts: everything is read once.
             "check" => {
@@ -189,81 +120,6 @@ impl Double for Ca {
             _ => Err(format!("the double `ca` cannot `{verb}`: it knows init and check")),
         }
     }
-}
-
-/// `step ca init`: makes the authority.
-fn found(inside: &mut dyn Inside, init: &Init) -> Result<Value, String> {
-    let home = init.path.trim_end_matches('/');
-    let at = |path: &str| format!("{home}/{path}");
-    if inside.text(&at("config/ca.json")).is_some() {
-        return Err(format!("{} already exists", at("config/ca.json")));
-    }
-    let now = inside.identity().now;
-    let made = authority::found(&init.name, now).map_err(|error| error.to_string())?;
-    let fingerprint = fingerprint_of(&made.root).unwrap_or_default();
-    let mut provisioners = vec![json!({
-        "type": "JWK",
-        "name": init.provisioner,
-        "key": unusable_key(&fingerprint),
-        "encryptedKey": "modelled",
-    })];
-    if init.acme {
-        provisioners.push(json!({ "type": "ACME", "name": "acme" }));
-    }
-    let config = json!({
-        "root": at("certs/root_ca.crt"),
-        "federatedRoots": null,
-        "crt": at("certs/intermediate_ca.crt"),
-        "key": at("secrets/intermediate_ca_key"),
-        "address": init.address,
-        "insecureAddress": "",
-        "dnsNames": init.dns,
-        "logger": { "format": "text" },
-        "db": { "type": "badgerv2", "dataSource": at("db"), "badgerFileLoadingMode": "" },
-        "authority": { "provisioners": provisioners },
-        "tls": { "minVersion": 1.2, "maxVersion": 1.3, "renegotiation": false },
-    });
-    let first = init.dns.first().map_or("localhost", String::as_str);
-    let defaults = json!({
-        "ca-url": format!("https://{first}{}", port_of(&init.address)),
-        "ca-config": at("config/ca.json"),
-        "fingerprint": fingerprint,
-        "root": at("certs/root_ca.crt"),
-    });
-    for directory in ["certs", "config", "db", "secrets", "templates"] {
-        let attributes = crate::op::Attributes { mode: Some(0o700), ..Default::default() };
-        inside.perform(&Op::MakeDir { path: at(directory), attributes }).map_err(|error| error.message)?;
-    }
-    inside.write(&at("certs/root_ca.crt"), 0o600, &made.root)?;
-    inside.write(&at("certs/intermediate_ca.crt"), 0o600, &made.intermediate)?;
-    inside.write(&at("secrets/root_ca_key"), 0o600, &made.root_key)?;
-    inside.write(&at("secrets/intermediate_ca_key"), 0o600, &made.intermediate_key)?;
-    inside.write(&at("config/ca.json"), 0o600, &format!("{config:#}\n"))?;
-    inside.write(&at("config/defaults.json"), 0o600, &format!("{defaults:#}\n"))?;
-    let said = format!("✔ Root certificate: {}\n✔ Root fingerprint: {fingerprint}\n", at("certs/root_ca.crt"));
-    Ok(json!({ "stdout": said }))
-}
-
-/// A public key whose private half nobody has: the double has no password that could open one.
-fn unusable_key(seed: &str) -> Value {
-    let digest = ring::digest::digest(&ring::digest::SHA256, seed.as_bytes());
-    let text = URL_SAFE_NO_PAD.encode(digest);
-    json!({ "use": "sig", "kty": "EC", "kid": text, "crv": "P-256", "alg": "ES256", "x": text, "y": text })
-}
-
-/// `:9000` of an address, nothing for the standard port.
-fn port_of(address: &str) -> String {
-    match address.rsplit(':').next() {
-        Some("443") | None => String::new(),
-        Some(port) => format!(":{port}"),
-    }
-}
-
-/// SHA-256 of the first certificate, in lower-case hex.
-fn fingerprint_of(pem: &str) -> Option<String> {
-    let certificate = super::tls::certificates(pem).into_iter().next()?;
-    let digest = ring::digest::digest(&ring::digest::SHA256, &certificate);
-    Some(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 impl Config {
@@ -361,7 +217,7 @@ impl Config {
     /// Remembers that a token was used; it is accepted once.
     fn spend(&self, inside: &mut dyn Inside, claims: &token::Claims, token: &str) -> Result<(), String> {
         let Some(db) = &self.db else { return Ok(()) };
-        let id = claims.jti.clone().unwrap_or_else(|| unusable_key(token)["kid"].to_string());
+        let id = claims.jti.clone().unwrap_or_else(|| sha256(token.as_bytes()));
         let path = format!("{}/used_ott", db.source);
         if inside.text(&path).is_some_and(|used| used.lines().any(|used| used == id)) {
             return Err("the token was used before".to_owned());

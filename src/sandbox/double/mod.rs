@@ -15,6 +15,7 @@ mod ca;
 mod duration;
 mod nginx;
 mod nginx_config;
+mod step_init;
 mod tls;
 mod token;
 mod traefik;
