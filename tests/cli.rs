@@ -1,1 +1,244 @@
-//! Tests of cli.
+//! The program as its users start it: whole processes, exit codes, streams.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+const FOUR: [&str; 5] = ["create", "900", "103", "101", "102"];
+
+/// A user with a home and a world of their own.
+struct User {
+    home: TempDir,
+    config: PathBuf,
+}
+
+impl User {
+    fn new() -> User {
+        User { home: tempfile::tempdir().unwrap(), config: Path::new(env!("CARGO_MANIFEST_DIR")).join("etc") }
+    }
+
+    /// The same user with a copy of the configuration, to be edited.
+    fn with_own_config() -> User {
+        let mut user = User::new();
+        let own = user.home.path().join("etc");
+        let copied = Command::new("cp").arg("-r").arg(&user.config).arg(&own).status().unwrap();
+        assert!(copied.success());
+        user.config = own;
+        user
+    }
+
+    fn edit(&self, file: &str, from: &str, to: &str) {
+        let path = self.config.join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{from} is not in {file}");
+        fs::write(path, text.replacen(from, to, 1)).unwrap();
+    }
+
+    fn world(&self) -> PathBuf {
+        self.home.path().join("world")
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_phoenix"));
+        command
+            .env_clear()
+            .env("HOME", self.home.path())
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir(self.home.path())
+            .args(["--config", self.config.to_str().unwrap()])
+            .args(["--host", &format!("sandbox:{}", self.world().display())])
+            .args(words)
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Ran {
+        Ran::of(&self.command(words).output().unwrap())
+    }
+}
+
+#[derive(Debug)]
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    fn of(output: &Output) -> Ran {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+
+    #[track_caller]
+    fn ends(self, code: i32) -> Ran {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.out, self.err);
+        self
+    }
+
+    #[track_caller]
+    fn says(self, words: &str) -> Ran {
+        assert!(self.out.contains(words) || self.err.contains(words), "`{words}` in\n{}\n{}", self.out, self.err);
+        self
+    }
+}
+
+#[test]
+fn four_containers_twice_then_one_edit() {
+    let user = User::with_own_config();
+    user.run(&FOUR).ends(0).says("4 guests: 4 changed");
+    let kept = fs::read(user.world()).unwrap();
+    let again = user.run(&[&["--json"], &FOUR[..]].concat()).ends(0);
+    let summary: serde_json::Value = serde_json::from_str(again.out.lines().last().unwrap()).unwrap();
+    assert_eq!(summary["summary"]["changing"], 0, "the second run sent changing values");
+    assert_eq!(summary["summary"]["processes"], 0, "the second run started processes on the node");
+    assert_eq!(fs::read(user.world()).unwrap(), kept, "the second run touched the world");
+    user.run(&["plan", "900", "103", "101", "102", "--detailed-exitcode"]).ends(0).says("4 guests: 4 unchanged");
+
+    user.edit("phoenix_lxc_configs.json", "\"memory_mb\": 1024", "\"memory_mb\": 1333");
+    let plan = user.run(&["plan", "900", "103", "101", "102", "--detailed-exitcode"]).ends(5);
+    let named: Vec<&str> = plan.out.lines().filter(|line| line.contains(" -> ")).map(str::trim).collect();
+    assert_eq!(named, ["memory 1024 -> 1333"], "{}", plan.out);
+    assert_eq!(fs::read(user.world()).unwrap(), kept, "a plan touched the world");
+}
+
+#[test]
+fn a_dry_run_makes_no_world() {
+    let user = User::new();
+    user.run(&[&FOUR[..], &["--dry-run"]].concat()).ends(0).says("4 to change");
+    assert!(!user.world().exists());
+}
+
+#[test]
+fn killed_at_every_moment_the_next_run_completes() {
+    let user = User::new();
+    user.run(&FOUR).ends(0);
+    let counted = user.run(&["--json", "sandbox", "status"]).ends(0);
+    let status: serde_json::Value = serde_json::from_str(&counted.out).unwrap();
+    let guests = status["guests"].as_array().unwrap().len();
+    let mut k = 0;
+    loop {
+        k += 1;
+        drop(fs::remove_file(user.world()));
+        let killed = user.run(&[&["--fault", &format!("kill:{k}")], &FOUR[..]].concat());
+        if killed.code == Some(0) {
+            break;
+        }
+        assert_eq!(killed.code, None, "kill:{k} did not kill: {}\n{}", killed.out, killed.err);
+        user.run(&FOUR).ends(0);
+        user.run(&FOUR).ends(0).says("4 guests: 4 unchanged");
+        let after = user.run(&["--json", "sandbox", "status"]).ends(0);
+        let after: serde_json::Value = serde_json::from_str(&after.out).unwrap();
+        assert_eq!(after["guests"].as_array().unwrap().len(), guests, "kill:{k} left a guest too many");
+        assert_eq!(after["volumes"], status["volumes"], "kill:{k} left a volume");
+    }
+    println!("killed at each of {} changing values; every next run completed", k - 1);
+    assert!(k > 100, "only {k} changing values");
+}
+
+#[test]
+fn a_failing_command_is_told_with_its_cause() {
+    let user = User::new();
+    let failed = user.run(&[&["--fault", "fail:20"], &FOUR[..]].concat()).ends(1);
+    assert!(failed.out.contains("error: ") && failed.out.contains("skipped: it needs"), "{}", failed.out);
+    user.run(&FOUR).ends(0);
+}
+
+#[test]
+fn a_foreign_guest_is_refused_and_untouched() {
+    let user = User::new();
+    let shown = user.run(&["--json", "config", "show", "900"]).ends(0);
+    let base: serde_json::Value = serde_json::from_str(&shown.out).unwrap();
+    let template = base["origin"]["template"].as_str().unwrap().to_owned();
+    let storages = user.run(&["sandbox", "exec", "--", "pvesm", "status", "--content", "rootdir"]).ends(0);
+    let storage = storages.out.lines().nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let root = format!("{storage}:4");
+    user.run(&["sandbox", "exec", "--", "pct", "create", "102", &template, "--hostname", "theirs", "--rootfs", &root])
+        .ends(0);
+    let before = user.run(&["sandbox", "exec", "--", "pct", "config", "102"]).ends(0).out;
+    user.run(&FOUR).ends(1).says("theirs").says("--adopt 102");
+    assert_eq!(user.run(&["sandbox", "exec", "--", "pct", "config", "102"]).out, before);
+}
+
+#[test]
+fn mistakes_are_answered_with_advice() {
+    let user = User::new();
+    user.run(&["create", "9999"]).ends(2).says("no guest `9999` is declared");
+    user.run(&["create", "gatewya"]).ends(2).says("did you mean `gateway`?");
+    user.run(&["create"]).ends(2);
+    user.run(&["--fault", "nonsense", "create", "900"]).ends(2).says("is no fault");
+    user.run(&["create", "1001"]).says("virtual machine");
+    user.run(&["feature", "show", "trusted_cb"]).ends(2).says("did you mean `trusted_ca`?");
+    let nowhere = Command::new(env!("CARGO_BIN_EXE_phoenix")).args(["--host", "nowhere", "status"]).output().unwrap();
+    Ran::of(&nowhere).ends(2);
+}
+
+#[test]
+fn a_node_without_proxmox_is_named_with_ways_out() {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/etc");
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_phoenix")).args(["--config", config, "create", "900"]).output().unwrap();
+    Ran::of(&output).ends(4).says("--sandbox").says("--host");
+}
+
+#[test]
+fn power_and_deletion() {
+    let user = User::new();
+    user.run(&FOUR).ends(0);
+    user.run(&["stop", "101"]).ends(0);
+    user.run(&["status", "101"]).ends(0).says("stopped");
+    user.run(&["start", "gateway"]).ends(0);
+    user.run(&["restart", "101"]).ends(0);
+    user.run(&["status", "101"]).ends(0).says("running");
+    user.run(&["delete", "103", "--yes"]).says("needed by");
+    user.run(&["delete", "101"]).ends(2).says("--yes");
+    user.run(&["delete", "101", "--yes"]).ends(0);
+    user.run(&["status", "101"]).ends(0).says("absent");
+    user.run(&FOUR).ends(0).says("1 changed");
+}
+
+#[test]
+fn every_verb_that_shows_something_has_json() {
+    let user = User::new();
+    for words in [
+        &["status"][..],
+        &["graph"],
+        &["check"],
+        &["config", "show"],
+        &["config", "show", "900"],
+        &["feature", "list"],
+        &["feature", "show", "step_ca"],
+        &["sandbox", "status"],
+    ] {
+        let ran = user.run(&[&["--json"], words].concat()).ends(0);
+        let _: serde_json::Value =
+            serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{words:?}: {e}\n{}", ran.out));
+    }
+    for line in user.run(&["--json", "plan", "900"]).ends(0).out.lines() {
+        let _: serde_json::Value = serde_json::from_str(line).unwrap();
+    }
+}
+
+#[test]
+fn pipes_get_no_colours_and_a_closed_one_is_no_error() {
+    let user = User::new();
+    let ran = user.run(&FOUR).ends(0);
+    assert!(!ran.out.contains('\u{1b}') && !ran.err.contains('\u{1b}'));
+    let coloured = user.run(&["--color", "always", "status"]).ends(0);
+    assert!(coloured.out.contains('\u{1b}'));
+    let phoenix = user.command(&["graph"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut phoenix = phoenix;
+    drop(phoenix.stdout.take());
+    assert!(phoenix.wait().unwrap().success());
+}
+
+#[test]
+fn one_command_on_the_node_keeps_its_streams_and_its_exit_code() {
+    let user = User::new();
+    let ran = user.run(&["sandbox", "exec", "--", "pct", "status", "777"]);
+    assert_ne!(ran.code, Some(0));
+    assert_eq!(ran.err.trim(), "Configuration file 'nodes/pve/lxc/777.conf' does not exist");
+    user.run(&["sandbox", "reset"]).ends(0);
+}
