@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::config::Config;
-use super::guest::{mount, volume_of};
+use super::guest::mount;
+use super::pending::volume_of;
 use super::storage::{Storage, Volume, is_base, size_bytes, split};
 use super::world::{Bridge, Cluster, Running, Template, TemplateOs, World};
 use crate::host::{Host, HostError};

@@ -1,5 +1,4 @@
-//! A guest's inside: what it is told about the world around it, what Proxmox writes into it at a start, and how it is
-//! started and stopped.
+//! A guest's inside: what it is told about the world around it, and how it is reached, started and stopped.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,15 +9,11 @@ use super::config::Section;
 use super::core::Core;
 use super::programs::Identity;
 use super::rehearsal::Rehearsal;
-use super::storage::split;
+use super::{pending, start_files};
 use super::world::{NODE, Running, World, body_of};
-use crate::model::{Cidr, GuestId, GuestKind};
-use crate::op::{Attributes, Op, OpError, OpErrorKind, OpValue, Place};
+use crate::model::{Cidr, GuestId};
+use crate::op::{Op, OpError, OpErrorKind, OpValue, Place};
 use crate::pve::property::Properties;
-
-/// Where Proxmox's part of a file of the guest begins and ends.
-const BEGIN: &str = "# --- BEGIN PVE ---";
-const END: &str = "# --- END PVE ---";
 
 /// A moment as the machines' clocks show it.
 pub(super) fn timestamp(now: Moment) -> jiff::Timestamp {
@@ -198,7 +193,7 @@ fn binds(config: &Section) -> Vec<Bind> {
 /// # Errors
 /// Proxmox's words about what is missing on the node.
 pub(super) fn start(world: &mut World, core: &Core, id: GuestId, now: Moment) -> Result<(), String> {
-    apply_pending(world, id);
+    pending::apply(world, id);
     let Some(guest) = world.guest(id) else { return Err(format!("CT {id} does not exist")) };
     let config = guest.config.current.clone();
     check(world, core, &config, now)?;
@@ -209,7 +204,7 @@ pub(super) fn start(world: &mut World, core: &Core, id: GuestId, now: Moment) ->
     }
     let resolv_conf = world.resolv_conf.clone();
     inside(world, core, id, now, |body, around| {
-        write_files(body, around, &config, &resolv_conf);
+        start_files::write(body, around, &config, &resolv_conf);
         body.boot(around);
     });
     Ok(())
@@ -262,149 +257,5 @@ pub(super) fn stop(world: &mut World, id: GuestId) {
     if let Some(guest) = world.guest_mut(id) {
         guest.running = None;
     }
-    apply_pending(world, id);
-}
-
-/// Pending changes of a container come into force: removals first, so that a value set before its key's removal wins.
-pub(super) fn apply_pending(world: &mut World, id: GuestId) {
-    let Some(guest) = world.guest(id).filter(|guest| guest.kind == GuestKind::Lxc) else { return };
-    if guest.config.pending.is_empty() && guest.config.deleted.is_empty() {
-        return;
-    }
-    let Some(guest) = world.guest_mut(id) else { return };
-    let pending = std::mem::take(&mut guest.config.pending);
-    let deleted = std::mem::take(&mut guest.config.deleted);
-    for key in deleted.keys() {
-        remove_key(world, id, key);
-    }
-    for (key, value) in pending {
-        if let Some(old) = world.guest(id).and_then(|guest| guest.config.current.get(&key)).map(str::to_owned) {
-            if volume_of(&key, &old) != volume_of(&key, &value) {
-                disuse(world, id, &key, &old);
-            }
-        }
-        if let Some(guest) = world.guest_mut(id) {
-            guest.config.current.set(&key, value);
-        }
-    }
-}
-
-/// Removes a key from what is in force; the volume of a mount point becomes `unusedN`.
-pub(super) fn remove_key(world: &mut World, id: GuestId, key: &str) {
-    let Some(old) = world.guest_mut(id).and_then(|guest| guest.config.current.remove(key)) else { return };
-    disuse(world, id, key, &old);
-}
-
-/// The volume that a mount point's value names; nothing for other keys and for the node's own paths.
-pub(super) fn volume_of(key: &str, value: &str) -> Option<String> {
-    let point = key == "rootfs" || super::config::number(key, "mp").is_some();
-    let volume = if point {
-        mount(key, value).get("volume")?.to_owned()
-    } else if super::config::number(key, "unused").is_some() {
-        value.split(',').next()?.to_owned()
-    } else {
-        return None;
-    };
-    split(&volume).is_some().then_some(volume)
-}
-
-/// Enters the volume of a former mount point under the lowest free `unusedN`.
-pub(super) fn disuse(world: &mut World, id: GuestId, key: &str, value: &str) {
-    if super::config::number(key, "unused").is_some() {
-        return;
-    }
-    let Some(volume) = volume_of(key, value) else { return };
-    let Some(guest) = world.guest_mut(id) else { return };
-    let config = &mut guest.config.current;
-    if config.numbered("unused").iter().any(|(_, unused)| *unused == volume) {
-        return;
-    }
-    let free = (0..).map(|n| format!("unused{n}")).find(|key| config.get(key).is_none()).unwrap_or_default();
-    config.set(&free, volume);
-}
-
-/// Writes what Proxmox writes into every managed container before its start.
-fn write_files(body: &mut Body, around: &mut Around, config: &Section, resolv_conf: &str) {
-    for (key, text) in config.mount_points() {
-        if let Some(path) = mount(key, text).get("mp") {
-            // A file in the way shows at the real start, too late for this model.
-            let attributes = Attributes::default();
-            body.perform(&Op::MakeDir { path: path.to_owned(), attributes }, around);
-        }
-    }
-    if config.get("ostype") == Some("unmanaged") {
-        return;
-    }
-    let name = around.identity.name.clone();
-    let short = name.split('.').next().unwrap_or(&name).to_owned();
-    put(body, around, "/etc/hostname", format!("{short}\n"));
-
-    let domain = config.get("searchdomain").and_then(|domains| domains.split([' ', ',', ';']).next());
-    let names = match (name.contains('.'), domain) {
-        (true, _) => format!("{name} {short}"),
-        (false, Some(domain)) => format!("{short}.{domain} {short}"),
-        (false, None) => short,
-    };
-    let lines: Vec<String> = around.addresses.iter().map(|cidr| format!("{} {names}", cidr.address)).collect();
-    let lines = if lines.is_empty() { vec![format!("127.0.1.1 {names}")] } else { lines };
-    put_section(body, around, "/etc/hosts", &lines);
-
-    let mut lines: Vec<String> = Vec::new();
-    match (config.get("nameserver"), config.get("searchdomain")) {
-        (None, None) => lines.extend(resolv_conf.lines().map(str::to_owned)),
-        (servers, domains) => {
-            lines.extend(domains.map(|domains| format!("search {}", domains.replace([',', ';'], " "))));
-            let servers = servers.unwrap_or_default().split([' ', ',', ';']).filter(|server| !server.is_empty());
-            lines.extend(servers.map(|server| format!("nameserver {server}")));
-        }
-    }
-    put_section(body, around, "/etc/resolv.conf", &lines);
-
-    let mut text = "auto lo\niface lo inet loopback\n".to_owned();
-    for (_, value) in config.numbered("net") {
-        let nic = nic(value);
-        let name = nic.get("name").unwrap_or("eth0");
-        let stanza = match nic.get("ip") {
-            Some("dhcp") => "dhcp\n".to_owned(),
-            Some("manual") | None => "manual\n".to_owned(),
-            Some(address) => {
-                let gateway = nic.get("gw").map(|gw| format!("\tgateway {gw}\n")).unwrap_or_default();
-                format!("static\n\taddress {address}\n{gateway}")
-            }
-        };
-        text += &format!("\nauto {name}\niface {name} inet {stanza}");
-    }
-    put(body, around, "/etc/network/interfaces", text);
-}
-
-/// Replaces a file, unless a `.pve-ignore.NAME` beside it says to leave it alone.
-fn put(body: &mut Body, around: &mut Around, path: &str, text: String) {
-    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let ignore = Op::Stat { path: format!("{directory}/.pve-ignore.{name}") };
-    let present = |body: &mut Body, around: &mut Around, op: &Op| {
-        matches!(body.perform(op, around).result, Ok(OpValue::Stat(Some(_))))
-    };
-    if present(body, around, &ignore) || !present(body, around, &Op::Stat { path: directory.to_owned() }) {
-        return;
-    }
-    // The directory is there, so only a directory in the file's place could be in the way; Proxmox fails there too.
-    let _ = body.place(path, 0o644, text.into_bytes());
-}
-
-/// Replaces Proxmox's part of a file, or puts it at the file's end.
-fn put_section(body: &mut Body, around: &mut Around, path: &str, lines: &[String]) {
-    let read = Op::Read { path: path.to_owned(), limit: 1 << 20 };
-    let old = match body.perform(&read, around).result {
-        Ok(OpValue::Bytes(Some(bytes))) => String::from_utf8_lossy(&bytes).into_owned(),
-        _ => String::new(),
-    };
-    let section = format!("{BEGIN}\n{}\n{END}\n", lines.join("\n"));
-    let text = match (old.find(BEGIN), old.find(END)) {
-        (Some(begin), Some(end)) if begin < end => {
-            let rest = old[end + END.len()..].trim_start_matches('\n');
-            format!("{}{section}{rest}", &old[..begin])
-        }
-        _ => format!("{old}{section}"),
-    };
-    put(body, around, path, text);
+    pending::apply(world, id);
 }

@@ -10,7 +10,7 @@
 //! | [`config`], [`storage`] | configuration files and volumes as Proxmox keeps them |
 //! | [`fault`] | what goes wrong on purpose |
 //! | [`node_files`] | `/etc/pve`, `/proc/net/unix` and the like, rendered from the world |
-//! | [`guest`] | a guest's inside: how it is started, stopped and reached |
+//! | [`guest`], [`start_files`], [`pending`] | a guest's inside: how it is reached, started and stopped, what a start writes and applies |
 //! | [`tools`] | `pct`, `pvesm`, `pveam`, `pvesh`, `qm` |
 //! | [`body`], [`programs`] | the modelled inside of a machine and what its programs do |
 //! | [`requests`], [`double`] | who answers HTTP requests, and the services that do |
@@ -29,11 +29,13 @@ mod guest;
 mod host;
 mod node_files;
 mod pace;
+mod pending;
 pub mod programs;
 mod random;
 mod rehearsal;
 mod requests;
 mod session;
+mod start_files;
 mod storage;
 mod tools;
 mod world;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::op::Op;
+use crate::sandbox::pending::volume_of;
 use crate::sandbox::{guest, pace};
 
 pub(super) fn destroy(s: &mut Session, call: &Call) -> Done<i32> {
@@ -36,7 +37,7 @@ fn free_volumes(s: &mut Session, call: &Call, id: GuestId) -> Done {
     let config = &here(s.world(), id)?.config;
     let mut named: Vec<String> = Vec::new();
     for section in std::iter::once(&config.current).chain(config.snapshots.values()) {
-        let keys = section.keys.iter().filter_map(|(key, value)| guest::volume_of(key, value));
+        let keys = section.keys.iter().filter_map(|(key, value)| volume_of(key, value));
         named.extend(keys);
     }
     named.sort();

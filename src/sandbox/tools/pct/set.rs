@@ -6,7 +6,9 @@
 use super::*;
 use crate::pve::format::split_list;
 use crate::sandbox::config::number;
-use crate::sandbox::guest::{self, is_host_path, is_on_node, mount, nic, volume_of};
+use crate::sandbox::guest::{self, is_host_path, is_on_node, mount, nic};
+use crate::sandbox::pending::{self, volume_of};
+use crate::sandbox::start_files;
 
 const REQUIRED: [&str; 3] = ["memory", "ostype", "rootfs"];
 
@@ -173,19 +175,14 @@ fn hotplug(s: &mut Session, call: &Call, id: GuestId) -> Done {
         here_mut(s.world_mut(), id)?.config.deleted.remove(key);
     }
     for (key, value) in &config.pending {
-        let old = config.current.get(key);
-        let grows = key == "description" || keys::is_hot(key, old);
-        if !grows {
-            continue;
-        }
-        put(s, id, key, value)?;
-        here_mut(s.world_mut(), id)?.config.pending.remove(key);
-        if let Some(path) = mount(key, value).get("mp").filter(|_| number(key, "mp").is_some()) {
-            let make = crate::op::Op::MakeDir { path: path.to_owned(), attributes: Default::default() };
-            let (core, now) = (s.core(), s.now());
-            guest::inside(s.world_mut(), core, id, now, |body, around| body.perform(&make, around));
+        if keys::is_hot(key, config.current.get(key)) {
+            put(s, id, key, value)?;
+            here_mut(s.world_mut(), id)?.config.pending.remove(key);
         }
     }
+    let (core, now) = (s.core(), s.now());
+    let current = here(s.world(), id)?.config.current.clone();
+    guest::inside(s.world_mut(), core, id, now, |body, around| start_files::show(body, around, &current));
     Ok(())
 }
 
@@ -223,7 +220,7 @@ fn remove(s: &mut Session, id: GuestId, key: &str) -> Done {
             s.world_mut().remove_volume(&volume);
         }
     } else {
-        guest::remove_key(s.world_mut(), id, key);
+        pending::remove_key(s.world_mut(), id, key);
     }
     Ok(())
 }
@@ -239,7 +236,7 @@ fn put(s: &mut Session, id: GuestId, key: &str, value: &str) -> Done {
     let value = if point { create::realise(s.world_mut(), id, key, value)? } else { value.to_owned() };
     let volume = volume_of(key, &value);
     if let Some(old) = old.filter(|old| point && volume_of(key, old) != volume) {
-        guest::disuse(s.world_mut(), id, key, &old);
+        pending::disuse(s.world_mut(), id, key, &old);
     }
     if let Some(volume) = volume.filter(|_| point) {
         if !s.world().volumes().contains_key(&volume) {

@@ -2,16 +2,17 @@
 
 use super::*;
 use crate::sandbox::config::{Section, number};
-use crate::sandbox::guest::{disuse, is_host_path, mount};
+use crate::sandbox::guest::{is_host_path, mount};
+use crate::sandbox::pending::{disuse, volume_of};
 use crate::sandbox::world::{body_at, body_of};
-use crate::sandbox::{guest, pace};
+use crate::sandbox::pace;
 
 const RESERVED: [&str; 2] = ["current", "vzdump"];
 
 /// Volumes of a section, without the node's own paths.
 fn volumes(section: &Section) -> Vec<String> {
     let points = section.mount_points().into_iter();
-    points.filter_map(|(key, value)| guest::volume_of(key, value)).collect()
+    points.filter_map(|(key, value)| volume_of(key, value)).collect()
 }
 
 fn name_of(call: &Call) -> String {
@@ -196,7 +197,7 @@ fn go_back(s: &mut Session, id: GuestId, name: &str) -> Done {
     guest.config.pending.clear();
     guest.config.deleted.clear();
     let later = config.current.mount_points().into_iter();
-    for (key, value) in later.filter(|(key, value)| guest::volume_of(key, value).is_some_and(|v| !kept.contains(&v))) {
+    for (key, value) in later.filter(|(key, value)| volume_of(key, value).is_some_and(|v| !kept.contains(&v))) {
         disuse(world, id, key, value);
     }
     world.fork_body(&body_at(id, name), &body_of(id));
