@@ -14,7 +14,7 @@ use crate::host::record::{Counts, Recorder};
 use crate::host::{HostError, HostHandle};
 use crate::machine::{File, Machine, MachineError, Packages, Report, SecretStore};
 use crate::model::{GuestId, GuestKind, LxcNeeds, Prepared, ScriptKind, Site};
-use crate::op::{Op, OpValue, Place};
+use crate::op::{Attributes, Op, OpValue, Place};
 use crate::pve::{lxc, pct};
 use crate::sandbox::{Options, Sandbox, World};
 use crate::script::{self, Call, Entry, Library, Maker, Models, ScriptError, ScriptReport, StagedGuest};
@@ -26,6 +26,8 @@ const SOMEBODY: u32 = 999_999_999;
 /// A running guest in a sandbox of its own.
 pub struct Stand {
     library: Library,
+    sandbox: Arc<Sandbox>,
+    options: Options,
     site: Arc<Site>,
     id: GuestId,
     host: HostHandle,
@@ -70,42 +72,69 @@ impl Stand {
     pub fn new(library: &Library, models: &Models, declared: &Declared) -> Result<Stand, StandError> {
         let site = Arc::new(declared.site().map_err(StandError::Declared)?);
         let guest = declared.guest().map_err(StandError::Declared)?;
-        let id = guest.id;
         let options = Options { programs: Arc::new(models.clone()), ..Options::default() };
-        let sandbox: HostHandle = Arc::new(Sandbox::in_memory(World::fresh(&site), options));
-        let events = Arc::new(Collect::default());
-        let interrupt = Interrupt::new();
-        let recorded = Arc::new(Recorder::new(sandbox, events.clone(), Some(id), Counts::default()));
-        let host: HostHandle = Arc::new(Interruptible::new(recorded, interrupt.clone()));
+        let sandbox = Arc::new(Sandbox::in_memory(World::fresh(&site), options.clone()));
+        let mut stand = Stand::on(sandbox, options, library, site, guest.id);
 
-        let desired = lxc::desired(&site, &guest, LxcNeeds::default(), &Prepared::default());
-        for command in [pct::create(id, &declared.template, &desired.create_options()), pct::start(id)] {
-            let output = host.run(&command)?;
+        let desired = lxc::desired(&stand.site, &guest, LxcNeeds::default(), &Prepared::default());
+        for command in [pct::create(guest.id, &declared.template, &desired.create_options()), pct::start(guest.id)] {
+            let output = stand.host.run(&command)?;
             if !output.ok() {
                 return Err(StandError::Declared(format!("`{command}` failed: {}", output.tail(5))));
             }
         }
-        booted(&host, Place::Guest(id, GuestKind::Lxc))?;
+        booted(&stand.host, stand.machine.place())?;
+        stand.furnish(declared)?;
+        stand.began = stand.events.events().len();
+        Ok(stand)
+    }
 
+    /// The same guest as a dry run would see it: nothing here is ever changed, and what nobody models is not known.
+    pub fn rehearsal(&self) -> Stand {
+        let sandbox = Arc::new(Sandbox::rehearse(self.sandbox.world(), None, self.options.clone()));
+        let stand = Stand::on(sandbox, self.options.clone(), &self.library, Arc::clone(&self.site), self.id);
+        Stand { artifacts: self.artifacts.clone(), ..stand }
+    }
+
+    fn on(sandbox: Arc<Sandbox>, options: Options, library: &Library, site: Arc<Site>, id: GuestId) -> Stand {
+        let events = Arc::new(Collect::default());
+        let interrupt = Interrupt::new();
+        let bare: HostHandle = Arc::clone(&sandbox) as HostHandle;
+        let recorded = Arc::new(Recorder::new(bare, events.clone(), Some(id), Counts::default()));
+        let host: HostHandle = Arc::new(Interruptible::new(recorded, interrupt.clone()));
         let report = Report { guest: Some(id), events: events.clone() };
-        let machine = Machine::new(host.clone(), Place::Guest(id, GuestKind::Lxc), report);
+        Stand {
+            library: library.clone(),
+            site,
+            id,
+            machine: Machine::new(host.clone(), Place::Guest(id, GuestKind::Lxc), report),
+            events,
+            began: 0,
+            artifacts: Artifacts::default(),
+            secrets: SecretStore::new(host.clone(), Arc::new(|_| None)),
+            interrupt,
+            host,
+            sandbox,
+            options,
+        }
+    }
+
+    /// Puts into the guest what the declaration says is there already.
+    fn furnish(&self, declared: &Declared) -> Result<(), StandError> {
         if !declared.packages.is_empty() {
-            machine.packages(&declared.packages, &Packages::default())?;
+            self.machine.packages(&declared.packages, &Packages::default())?;
         }
         for (path, text) in &declared.files {
             if let Some((above, _)) = path.rsplit_once('/').filter(|(above, _)| !above.is_empty()) {
-                machine.dir(above, &crate::op::Attributes::default())?;
+                self.machine.dir(above, &Attributes::default())?;
             }
-            machine.file(path, &File::text(Sealed::plain(text.as_str())))?;
+            self.machine.file(path, &File::text(Sealed::plain(text.as_str())))?;
         }
-        let artifacts = Artifacts::default();
         let somebody = GuestId::try_from(SOMEBODY).map_err(|error| StandError::Declared(error.to_string()))?;
         for (name, value) in &declared.artifacts {
-            artifacts.publish(Artifact { name: name.clone(), publisher: somebody, value: value.clone() });
+            self.artifacts.publish(Artifact { name: name.clone(), publisher: somebody, value: value.clone() });
         }
-        let secrets = SecretStore::new(host.clone(), Arc::new(|_| None));
-        let began = events.events().len();
-        Ok(Stand { library: library.clone(), site, id, host, machine, events, began, artifacts, secrets, interrupt })
+        Ok(())
     }
 
     /// The node that the guest runs on.
@@ -144,7 +173,10 @@ impl Stand {
             kind,
             name,
             entry,
-            machine: self.machine.clone(),
+            machine: match entry {
+                Entry::Prepare => Machine::new(self.host.clone(), Place::Node, self.machine.report().clone()),
+                _ => self.machine.clone(),
+            },
             site: Arc::clone(&self.site),
             guest: self.id,
             params,

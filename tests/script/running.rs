@@ -267,3 +267,56 @@ fn params_may_refer_to_secrets_and_are_all_there() {
     let error = stage.run(Entry::Apply, json!({ "password": { "secret": "absent" } })).unwrap_err();
     assert!(error.to_string().contains("<secret absent>"), "{error}");
 }
+
+#[test]
+fn prepare_says_what_a_guest_needs_and_only_looks_at_the_node() {
+    let prepare = |body: &str| {
+        let text = format!("{}\nfn prepare(node, guest, params) {{\n{body}\n}}\n", feature("", ""));
+        Stage::new(&[("features/x.rhai", &text)]).run(Entry::Prepare, json!({}))
+    };
+    let prepared = prepare(
+        r##"
+        #{
+            devices: ["/dev/fuse", #{ path: "/dev/net/tun", mode: "0660" }] + node.devices("/dev/nothing*"),
+            mounts: [#{ source: `/srv/${guest.name}`, target: "/data", read_only: true }],
+            features: #{ nesting: true, mount: "nfs" },
+            lines: ["lxc.apparmor.profile: unconfined"],
+        }"##,
+    )
+    .unwrap()
+    .prepared;
+    assert_eq!(prepared.devices["/dev/fuse"], "0666");
+    assert_eq!(prepared.devices["/dev/net/tun"], "0660");
+    assert_eq!((prepared.mounts[0].host_path.as_str(), prepared.mounts[0].read_only), ("/srv/guest", true));
+    assert_eq!(prepared.features["nesting"], "1");
+    assert_eq!(prepared.features["mount"], "nfs");
+    assert_eq!(prepared.lines, [("lxc.apparmor.profile".to_owned(), "unconfined".to_owned())]);
+
+    let wrong = |body: &str| shown(&prepare(body).unwrap_err());
+    assert!(wrong("#{ device: [] }").contains("`prepare` cannot ask for `device`\nhint: did you mean `devices`?"));
+    assert!(wrong("guest.read(\"/x\")").contains("the guest may not exist yet"));
+    assert!(wrong("node.file(\"/x\", #{})").contains("`prepare` may only look, but `file` changes the machine"));
+}
+
+#[test]
+fn a_text_that_is_not_there_is_no_empty_text() {
+    let failure = Stage::of_body("    guest.file(\"/copy\", #{ content: guest.read(\"/absent\") });").failure();
+    assert!(failure.contains("`content` of `file` must be a text, not () (nothing)"), "{failure}");
+}
+
+#[test]
+fn a_rehearsal_ends_where_it_cannot_know() {
+    let stage = Stage::of_body(
+        "    guest.dir(\"/srv/x\");\n    let ran = guest.exec([\"unheard-of\"], #{ creates: \"/y\" });\n    \
+         guest.dir(\"/srv/y\");\n    info(ran.stdout);\n    guest.dir(\"/never\");",
+    );
+    let rehearsal = stage.stand.rehearsal();
+    let running = phoenix::script::thread("script")
+        .spawn(move || (rehearsal.run(Entry::Apply, "x", &json!({})), rehearsal.did()))
+        .unwrap();
+    let (ended, did) = running.join().unwrap();
+    assert!(matches!(&ended, Err(ScriptError::Unknown { place, .. }) if place == "features/x.rhai:7"), "{ended:?}");
+    assert_eq!(did, ["make directory /srv/x", "unheard-of", "make directory /srv/y"]);
+    assert_eq!(stage.stand.did(), [] as [String; 0]);
+    assert!(!stage.stand.machine().exists("/srv/x").unwrap());
+}

@@ -67,8 +67,7 @@ impl<'a, C: Context> Given<'a, C> {
             let Some(option) = signature.options.iter().find(|option| option.name == key.as_str()) else {
                 return Err(unknown_option(signature, &key).into());
             };
-            // `()` is what a missing file or a parameter that was not given look like: the option is not given.
-            if value.is_unit() && !option.required {
+            if value.is_unit() && option.may_be_nothing() {
                 continue;
             }
             check(signature, option.name, option.kind, &value)?;

@@ -168,6 +168,14 @@ pub(crate) struct Parameter {
     pub doc: &'static str,
 }
 
+impl Parameter {
+    /// Whether `()`, which is what a parameter that was not given looks like, counts as not given. A text that was read
+    /// from a missing file must not quietly become an empty one.
+    pub fn may_be_nothing(&self) -> bool {
+        !self.required && self.kind != Kind::Content
+    }
+}
+
 /// A parameter that must be given.
 pub(crate) const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Parameter {
     Parameter { name, kind, required: true, doc }

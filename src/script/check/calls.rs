@@ -321,8 +321,7 @@ impl Checker<'_> {
     fn value(&mut self, signature: &Signature, parameter: &Parameter, value: &Expr) {
         self.escaping(value);
         let shown = match parameter.kind {
-            // `()` stands for an option that is not given.
-            _ if matches!(value, Expr::Unit(_)) && !parameter.required => return,
+            _ if matches!(value, Expr::Unit(_)) && parameter.may_be_nothing() => return,
             Kind::Any | Kind::Data => self.type_of(value),
             _ => self.used(value),
         };
