@@ -38,13 +38,18 @@ impl Body {
         .map(|()| OpValue::Done)
     }
 
+    /// Without init nothing can be done with a unit.
+    fn needs_init(&self) -> Result<(), OpError> {
+        match self.state.power {
+            Power::On { .. } => Ok(()),
+            Power::Off => Err(failed("System has not been booted with systemd as init system (PID 1). Can't operate.")),
+        }
+    }
+
     /// The unit's file, where a job can be done with it.
     fn job(&self, word: &str, asked: &str) -> Result<Fragment, OpError> {
+        self.needs_init()?;
         let name = full_name(asked);
-        if self.state.power == Power::Off {
-            let said = "System has not been booted with systemd as init system (PID 1). Can't operate.";
-            return Err(failed(said));
-        }
         match self.state.find_unit(&name) {
             Found::File(fragment) => Ok(fragment),
             Found::Masked => Err(failed(format!("Failed to {word} {name}: Unit {name} is masked."))),
@@ -62,9 +67,14 @@ impl Body {
     }
 
     pub(super) fn stop_unit(&mut self, asked: &str, around: &mut Around, took: &mut Duration) -> Result<(), OpError> {
+        self.needs_init()?;
         let name = self.state.unit_name(asked);
-        match self.job("stop", asked) {
-            Ok(fragment) if self.state.is_active(&name) => {
+        match (self.state.is_active(&name), self.state.find_unit(&name)) {
+            (false, Found::Missing) => {
+                return Err(failed(format!("Failed to stop {name}: Unit {name} not loaded.")));
+            }
+            (false, _) => return Ok(()),
+            (true, Found::File(fragment)) => {
                 let unit = self.state.settings(&fragment);
                 for line in unit.all("Service", "ExecStop") {
                     // A unit stops even when its stop command fails.
@@ -72,29 +82,20 @@ impl Body {
                 }
             }
             // What runs can be stopped even when its file is gone or masked.
-            Err(_) if self.state.is_active(&name) => {}
-            Err(error) if !error.message.ends_with("masked.") => {
-                return Err(failed(error.message.replace(" not found.", " not loaded.")));
-            }
-            Ok(_) | Err(_) => return Ok(()),
+            (true, Found::Missing | Found::Masked) => {}
         }
         self.state.set_inactive(&name);
         Ok(())
     }
 
-    pub(super) fn restart_unit(
-        &mut self,
-        asked: &str,
-        around: &mut Around,
-        took: &mut Duration,
-    ) -> Result<(), OpError> {
+    fn restart_unit(&mut self, asked: &str, around: &mut Around, took: &mut Duration) -> Result<(), OpError> {
         let fragment = self.job("restart", asked)?;
         let unit = self.state.settings(&fragment);
         self.state.set_inactive(&fragment.name);
         self.bring_up(&fragment.name, &unit, around, took)
     }
 
-    pub(super) fn reload_unit(&mut self, asked: &str, around: &mut Around, took: &mut Duration) -> Result<(), OpError> {
+    fn reload_unit(&mut self, asked: &str, around: &mut Around, took: &mut Duration) -> Result<(), OpError> {
         let fragment = self.job("reload", asked)?;
         let name = &fragment.name;
         let unit = self.state.settings(&fragment);

@@ -35,7 +35,7 @@ use crate::op::{Exec, Op, OpError, OpErrorKind, OpResult, OpValue};
 
 pub use around::{Around, Bind, Faults, Unmodelled};
 pub use change::{BodyChange, Misfit};
-pub use data::Data;
+pub use data::{Data, sha256};
 pub use layers::{BadLayers, Layers, Saved};
 pub use packages::Installed;
 pub use state::Power;

@@ -58,8 +58,8 @@ impl Body {
         around: &mut Around,
     ) -> Result<(String, Vec<String>), String> {
         let grafts = self.graft(around);
-        let units = self.active_units().into_iter();
-        let found = units.filter(|(name, loaded)| self.ports_of(name, loaded, around).contains(&port)).next();
+        let mut units = self.active_units().into_iter();
+        let found = units.find(|(name, loaded)| self.ports_of(name, loaded, around).contains(&port));
         self.prune(grafts, around);
         let (name, loaded) = found.ok_or("connection refused")?;
         let service = unit_model(&name, around).serves;

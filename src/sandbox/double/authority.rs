@@ -8,6 +8,8 @@ use rcgen::{
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 
+use crate::sandbox::body::sha256;
+
 use super::Chain;
 use super::tls::certificates;
 
@@ -123,10 +125,4 @@ fn validity(now: Timestamp, life: Duration) -> CertificateParams {
 /// Fingerprint of a PEM's first certificate as step shows it: SHA-256 in lower-case hex.
 pub(super) fn fingerprint(pem: &str) -> Option<String> {
     certificates(pem).first().map(|certificate| sha256(certificate))
-}
-
-/// SHA-256 in lower-case hex.
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -15,9 +15,10 @@ use serde_json::{Value, json};
 
 use crate::op::Op;
 use crate::request::{Method, Response};
+use crate::sandbox::body::sha256;
 use crate::sandbox::programs::Inside;
 
-use super::authority::{BACKDATE, Signer, fingerprint, sha256};
+use super::authority::{BACKDATE, Signer, fingerprint};
 use super::step_init::{self, Init};
 use super::{Chain, Double, Exchange, Served, duration, token};
 

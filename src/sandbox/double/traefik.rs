@@ -35,7 +35,7 @@ impl Double for Traefik {
         let dynamic = config.dynamic(served.inside);
         let secure = entry_point != INTERNAL
             && (config.0["entryPoints"][&entry_point]["http"].get("tls").is_some()
-                || dynamic.routers().any(|(_, router)| router.get("tls").is_some() && on(router, &entry_point))
+                || dynamic.routers().any(|router| router.get("tls").is_some() && on(router, &entry_point))
                 || port == 443);
         if !secure {
             return Ok(None);
@@ -79,7 +79,7 @@ impl Double for Traefik {
             let rule = router["rule"].as_str().unwrap_or_default();
             on(router, &entry_point) && rule.contains(&format!("Host(`{}`)", exchange.host))
         };
-        if dynamic.routers().any(|(name, router)| takes(router) && dynamic.problem(name, router).is_none()) {
+        if dynamic.routers().any(|router| takes(router) && dynamic.problem(router).is_none()) {
             return super::text(502, "Bad Gateway");
         }
         super::text(404, "404 page not found\n")
@@ -201,8 +201,8 @@ impl Static {
 struct Dynamic(Value);
 
 impl Dynamic {
-    fn routers(&self) -> impl Iterator<Item = (&String, &Value)> {
-        self.0["http"]["routers"].as_object().into_iter().flatten()
+    fn routers(&self) -> impl Iterator<Item = &Value> {
+        self.0["http"]["routers"].as_object().into_iter().flat_map(Map::values)
     }
 
     /// Routers, services or middlewares as the API shows them: by their name with the provider's.
@@ -212,7 +212,7 @@ impl Dynamic {
             let mut shown = item.clone();
             shown["provider"] = json!("file");
             shown["status"] = json!("enabled");
-            if let Some(problem) = self.problem(name, item).filter(|_| kind == "routers") {
+            if let Some(problem) = self.problem(item).filter(|_| kind == "routers") {
                 shown["status"] = json!("disabled");
                 shown["error"] = json!([problem]);
             }
@@ -222,7 +222,7 @@ impl Dynamic {
     }
 
     /// Why a router is disabled.
-    fn problem(&self, _name: &str, router: &Value) -> Option<String> {
+    fn problem(&self, router: &Value) -> Option<String> {
         let service = router["service"].as_str()?;
         let known = service.contains('@') || self.0["http"]["services"].get(service).is_some();
         (!known).then(|| format!("the service \"{service}@file\" does not exist"))

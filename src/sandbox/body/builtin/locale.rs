@@ -1,8 +1,11 @@
 //! `locale-gen`, `update-locale`, `locale -a`, `timedatectl`.
 
+use std::time::Duration;
+
 use crate::command::Output;
 use crate::op::{Attributes, Content, Op};
 use crate::sandbox::body::exec::Within;
+use crate::sandbox::body::tree::Last;
 use crate::sandbox::programs::{Inside, ProgramCall};
 
 use super::{failure, lines, words};
@@ -29,7 +32,7 @@ pub(super) fn locale_gen(call: &ProgramCall, within: &mut Within) -> Option<Outp
                 format!("cannot open locale definition file `{language}': No such file or directory"),
             ));
         }
-        within.took.checked_add(std::time::Duration::from_secs(1)).map(|took| *within.took = took);
+        *within.took += Duration::from_secs(1);
         said.push(format!("  {name}... done"));
         archive.push_str(&format!("{language}.{}\n", charset.to_ascii_lowercase().replace('-', "")));
     }
@@ -85,7 +88,7 @@ pub(super) fn timedatectl(call: &ProgramCall, within: &mut Within) -> Option<Out
         }
         ["set-ntp", _] => Some(Output::default()),
         ["show", "-p" | "--property", "Timezone", "--value"] | ["show", "--property=Timezone", "--value"] => {
-            let spot = tree.resolve("/etc/localtime", crate::sandbox::body::tree::Last::Followed).ok()?;
+            let spot = tree.resolve("/etc/localtime", Last::Followed).ok()?;
             let path = spot.path();
             Some(lines([path.strip_prefix("/usr/share/zoneinfo/").unwrap_or("Etc/UTC")]))
         }

@@ -1,10 +1,11 @@
 //! `update-ca-certificates`: the bundle and the links of what a Debian machine believes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::command::Output;
 use crate::sandbox::body::exec::Within;
-use crate::sandbox::body::tree::Node;
+use crate::sandbox::body::tree::{Last, Node};
 use crate::sandbox::programs::ProgramCall;
 
 use super::{failure, lines, words};
@@ -36,7 +37,7 @@ pub(super) fn update_ca_certificates(call: &ProgramCall, within: &mut Within) ->
         let path = format!("/etc/ssl/certs/{name}");
         // A link whose file is gone; with --fresh every link that nobody asks for.
         let stale = tree.get(&path).is_none() || (fresh && !wanted.contains_key(name.as_ref()));
-        if stale && let Ok(spot) = tree.resolve(&path, super::super::tree::Last::Itself) {
+        if stale && let Ok(spot) = tree.resolve(&path, Last::Itself) {
             tree.take(&spot.names);
             removed += 1;
         }
@@ -59,7 +60,7 @@ pub(super) fn update_ca_certificates(call: &ProgramCall, within: &mut Within) ->
     }
     said.push(format!("{added} added, {removed} removed; done."));
     said.push("Running hooks in /etc/ca-certificates/update.d...\ndone.".to_owned());
-    *within.took += std::time::Duration::from_secs(1);
+    *within.took += Duration::from_secs(1);
     Some(match within.body.place(BUNDLE, 0o644, bundle.into_bytes()) {
         Ok(()) => lines(said),
         Err(error) => failure(1, error),

@@ -419,7 +419,7 @@ fn systemd(root: &mut Root, release: &Release) {
         );
     }
     for name in PACKAGES.split_whitespace().chain(release.packages.iter().copied()) {
-        let model = packages::model(name, &NoPrograms).unwrap_or_else(PackageModel::default);
+        let model = packages::model(name, &NoPrograms).unwrap_or_default();
         let unpacked = root.state.unpack(name, &PackageModel { units: of_package(&model), ..model });
         debug_assert!(unpacked.is_ok(), "{name}: {unpacked:?}");
     }
