@@ -102,7 +102,8 @@ pub(super) fn show(body: &mut Body, around: &mut Around, config: &Section) {
     let _ = body.perform(&Op::Remove { path: "/sys/class/net".to_owned(), recursive: true }, around);
     let nics = config.numbered("net");
     let nics = nics.iter().map(|(_, text)| nic(text));
-    let own = nics.map(|nic| (nic.get("name").unwrap_or("eth0").to_owned(), nic.get("hwaddr").unwrap_or_default().to_owned()));
+    let own = nics
+        .map(|nic| (nic.get("name").unwrap_or("eth0").to_owned(), nic.get("hwaddr").unwrap_or_default().to_owned()));
     for (name, address) in own.chain([("lo".to_owned(), "00:00:00:00:00:00".to_owned())]) {
         let address = address.to_ascii_lowercase() + "\n";
         // A template with a file in the directory's place shows no interfaces; so with the mapping below.

@@ -6,7 +6,7 @@
 //! fn test_installs_the_package() {
 //!     let g = guest(#{ packages: ["curl"] });
 //!     g.apply("my_feature", global::PARAMS);
-//!     g.assert_ran(["install nginx", "*: start nginx*"]);
+//!     g.assert_ran(["install nginx", "start nginx.service"]);
 //!     assert(!g.apply("my_feature", global::PARAMS).changed);
 //! }
 //! ```

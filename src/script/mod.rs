@@ -1,7 +1,19 @@
 //! Scripts: the only room that knows rhai.
 //!
-//! A [`Library`] finds scripts, compiles them and reads what they declare about themselves without running them.
-//! [`params()`] checks what a guest gives to a script.
+//! A [`Library`] finds scripts, compiles them and reads what they declare about themselves without running them; it
+//! checks them too ([`Library::check`]), and [`run()`] does so again before anything of a script happens. [`Models`]
+//! and [`TestFile`] are what may stand beside a script.
+//!
+//! | file | what |
+//! |---|---|
+//! | `roots`, `resolver` | where files come from, and that nothing else is read |
+//! | `library`, `metadata` | compiled scripts, and what they declare |
+//! | `syntax`, `ast`, `place` | a script as a plain tree; the only file that touches rhai's; places in files |
+//! | `check/` | what can be said without running |
+//! | `api/` | what scripts can call: one table per concern |
+//! | `run`, `context`, `engine`, `value` | one run: what it acts on, limits, secrets and artifacts |
+//! | `error`, `blame`, `trace` | why it did not come to its end, and how that looks |
+//! | `prepare`, `models`, `harness` | answers of `prepare`; program models; script tests |
 
 mod api;
 mod ast;

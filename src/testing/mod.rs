@@ -3,9 +3,9 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`declared`] | the guest that a test describes, as a declaration |
-//! | [`stand`] | a sandbox with that guest running in it |
-//! | [`twice`] | a script and whatever it needs, created twice by the engine |
+//! | `declared` | the guest that a test describes, as a declaration |
+//! | `stand` | a sandbox with that guest running in it |
+//! | `twice` | a script and whatever it needs, created twice by the engine |
 
 mod declared;
 mod stand;
@@ -19,7 +19,7 @@ use crate::model::ScriptKind;
 use crate::script::{Library, Models, TestFile};
 
 pub use declared::Declared;
-pub use stand::Stand;
+pub use stand::{Stand, StandError};
 
 /// Name of the case that every script has without writing it.
 const TWICE: &str = "applied twice";

@@ -3,9 +3,9 @@
 use super::*;
 use crate::sandbox::config::{Section, number};
 use crate::sandbox::guest::{is_host_path, mount};
+use crate::sandbox::pace;
 use crate::sandbox::pending::{disuse, volume_of};
 use crate::sandbox::world::{body_at, body_of};
-use crate::sandbox::pace;
 
 const RESERVED: [&str; 2] = ["current", "vzdump"];
 

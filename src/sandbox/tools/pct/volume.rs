@@ -3,8 +3,8 @@
 use super::*;
 use crate::sandbox::config::number;
 use crate::sandbox::guest::{is_host_path, mount as mount_point};
-use crate::sandbox::pending::disuse;
 use crate::sandbox::pace;
+use crate::sandbox::pending::disuse;
 
 pub(super) fn move_volume(s: &mut Session, call: &Call) -> Done<i32> {
     let id = id_at(call, 0)?;
