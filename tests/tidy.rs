@@ -124,7 +124,8 @@ fn things_are_named_only_in_their_rooms() {
 fn no_installation_is_named_in_code() {
     let mut wrong = Vec::new();
     let mut check = |path: &Path, text: &str| {
-        for word in text.split(|c: char| !(c.is_alphanumeric() || c == '.' || c == '-')) {
+        // Exit codes are no ids.
+        for word in text.replace("exit 101", "").split(|c: char| !(c.is_alphanumeric() || c == '.' || c == '-')) {
             let id = matches!(word, "900" | "901" | "101" | "102" | "103" | "1001" | "1002");
             let private =
                 word.starts_with("10.0.0.") && !word.starts_with("10.0.0.0") || word.starts_with("192.168.0.1");
