@@ -159,6 +159,13 @@ pub enum Event {
         /// For what.
         on: String,
     },
+    /// A modelled machine did not know a program and assumed that it succeeds.
+    Assumed {
+        /// Guest, if it happened in one.
+        guest: Option<GuestId>,
+        /// The program.
+        program: String,
+    },
     /// A message of a script or of the engine.
     Message {
         /// Guest, if it is about one.

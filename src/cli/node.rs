@@ -153,7 +153,7 @@ fn options(globals: &Globals, library: &Library) -> Result<Options> {
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(Refusal::Findings(findings).into());
     }
-    Ok(Options { programs: Arc::new(models), faults })
+    Ok(Options { programs: Arc::new(models), faults, strict: globals.strict })
 }
 
 /// This machine, if it is a Proxmox VE node.

@@ -7,6 +7,7 @@ use super::error::LAST_LINES;
 use super::watch::Watch;
 use super::{Change, Machine, MachineError, change::difference, file::sha256, path};
 use crate::command::{Effect, Output};
+use crate::event::Event;
 use crate::op::{self, Op, OpErrorKind, OpValue};
 use crate::secret::Sealed;
 
@@ -101,6 +102,10 @@ impl Machine {
         let answer = self.one(Op::Exec(exec));
         self.forget_facts();
         let ran = match answer {
+            Ok(OpValue::Output(output)) if output.assumed => {
+                self.assumed(argv);
+                Ran::Output(output)
+            }
             Ok(OpValue::Output(output)) if options.check && !output.ok() => return Err(failed(&shown, &output)),
             Ok(OpValue::Output(output)) => Ran::Output(output),
             Ok(_) => return Err(self.broken(format!("another answer than asked for by `{shown}`"))),
@@ -122,7 +127,12 @@ impl Machine {
     /// When the machine does not answer, or a rehearsal cannot know.
     pub fn probe(&self, argv: &[String], options: &Exec) -> Result<Output, MachineError> {
         match self.one(Op::Exec(spec(argv, options, Effect::Read)?)) {
-            Ok(OpValue::Output(output)) => Ok(output),
+            Ok(OpValue::Output(output)) => {
+                if output.assumed {
+                    self.assumed(argv);
+                }
+                Ok(output)
+            }
             Ok(_) => Err(self.broken("another answer than asked for by a program")),
             Err(MachineError::Op { source, .. }) if source.kind == OpErrorKind::NotFound => {
                 Ok(Output::failure(127, source.message))
@@ -132,6 +142,12 @@ impl Machine {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Tells that nobody models a program.
+    fn assumed(&self, argv: &[String]) {
+        let program = argv.first().cloned().unwrap_or_default();
+        self.emit(Event::Assumed { guest: self.report().guest, program });
     }
 
     fn needed(&self, options: &Exec, watch: Option<&Watch>) -> Result<bool, MachineError> {

@@ -140,7 +140,7 @@ impl Machine {
         }
     }
 
-    fn emit(&self, event: Event) {
+    pub(super) fn emit(&self, event: Event) {
         self.report.events.emit(Stamped { at: self.host.now(), event });
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Core {
     flocks: Mutex<Flocks>,
     pub(super) run_lock: Arc<Mutex<Option<String>>>,
     pub(super) programs: Arc<dyn Programs>,
+    /// A program that nobody models fails.
+    pub(super) strict: bool,
     /// Present when this is a rehearsal.
     pub(super) rehearsal: Option<Rehearsal>,
     gone: AtomicBool,
@@ -51,7 +53,7 @@ impl Core {
         world: World,
         store: Store,
         doom: Doom,
-        programs: Arc<dyn Programs>,
+        (programs, strict): (Arc<dyn Programs>, bool),
         rehearsal: Option<Rehearsal>,
     ) -> Core {
         Core {
@@ -60,6 +62,7 @@ impl Core {
             flocks: Mutex::default(),
             run_lock: Arc::default(),
             programs,
+            strict,
             rehearsal,
             gone: AtomicBool::new(false),
         }

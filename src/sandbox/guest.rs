@@ -115,7 +115,11 @@ pub(super) fn node_inside<T>(
 impl Core {
     /// What a program that nobody models comes to here.
     pub(super) fn unmodelled(&self) -> Unmodelled {
-        if self.rehearsal.is_some() { Unmodelled::Unknown } else { Unmodelled::Assumed }
+        match (&self.rehearsal, self.strict) {
+            (Some(_), _) => Unmodelled::Unknown,
+            (None, true) => Unmodelled::Refused,
+            (None, false) => Unmodelled::Assumed,
+        }
     }
 }
 

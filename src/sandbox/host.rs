@@ -32,11 +32,13 @@ pub struct Options {
     pub programs: Arc<dyn Programs>,
     /// What goes wrong, beside what the world file says.
     pub faults: Vec<Fault>,
+    /// A program that nobody models fails instead of being assumed to succeed.
+    pub strict: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { programs: Arc::new(NoPrograms), faults: Vec::new() }
+        Options { programs: Arc::new(NoPrograms), faults: Vec::new(), strict: false }
     }
 }
 
@@ -71,7 +73,7 @@ impl Sandbox {
         let faults = world.faults.iter().copied().chain(options.faults).collect();
         let doom = Doom::new(faults, world.seed);
         let (clock, actor) = Clock::new(world.now + MEANWHILE, random::mix(&[world.seed, world.now]));
-        let core = Core::new(clock, world, store, doom, options.programs, rehearsal);
+        let core = Core::new(clock, world, store, doom, (options.programs, options.strict), rehearsal);
         Sandbox { core: Arc::new(core), actor }
     }
 

@@ -72,7 +72,7 @@ impl Stand {
     pub fn new(library: &Library, models: &Models, declared: &Declared) -> Result<Stand, StandError> {
         let site = Arc::new(declared.site().map_err(StandError::Declared)?);
         let guest = declared.guest().map_err(StandError::Declared)?;
-        let options = Options { programs: Arc::new(models.clone()), ..Options::default() };
+        let options = Options { programs: Arc::new(models.clone()), strict: true, ..Options::default() };
         let sandbox = Arc::new(Sandbox::in_memory(World::fresh(&site), options.clone()));
         let mut stand = Stand::on(sandbox, options, library, site, guest.id);
 

@@ -26,7 +26,7 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let site = Arc::new(site(library, kind, name, params)?);
     let target: Vec<GuestId> = site.guests.keys().copied().collect();
-    let options = Options { programs: Arc::new(models.clone()), ..Options::default() };
+    let options = Options { programs: Arc::new(models.clone()), strict: true, ..Options::default() };
     let sandbox = Arc::new(Sandbox::in_memory(World::fresh(&site), options));
     create(&sandbox, library, &site, &target)?;
     let before = sandbox.changes();

@@ -1,5 +1,6 @@
 //! What happened, folded from events: per guest its steps, differences and end.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -55,6 +56,9 @@ pub struct Story {
     pub changing: usize,
     /// Processes that were started on the node.
     pub processes: usize,
+    /// Programs that nobody models and that were assumed to succeed.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub assumed: BTreeSet<String>,
     /// Node time in seconds.
     #[serde(serialize_with = "seconds")]
     pub elapsed: Duration,
@@ -99,6 +103,7 @@ impl Story {
                 self.changing += usize::from(*effect == crate::command::Effect::Change);
                 self.processes += usize::from(*process);
             }
+            Event::Assumed { program, .. } => _ = self.assumed.insert(program.clone()),
             Event::RunFinished { elapsed, interrupted } => {
                 self.elapsed = *elapsed;
                 self.interrupted = *interrupted;

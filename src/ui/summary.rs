@@ -45,6 +45,11 @@ pub fn render(story: &Story, telling: Telling, verbose: bool) -> String {
             text.push_str(&line);
         }
     }
+    if !story.assumed.is_empty() {
+        let programs: Vec<&str> = story.assumed.iter().map(String::as_str).collect();
+        let line = format!("assumed to succeed, as nobody models them: {}\n", programs.join(", "));
+        text.push_str(&paint(SKIPPED, line));
+    }
     text.push_str(&count(story, telling));
     text
 }

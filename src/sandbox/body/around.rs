@@ -13,6 +13,8 @@ pub enum Unmodelled {
     Assumed,
     /// [`OpErrorKind::Unknown`]: a rehearsal does not guess.
     Unknown,
+    /// [`OpErrorKind::Failed`]: nothing is taken on trust.
+    Refused,
 }
 
 /// What is broken on purpose.

@@ -98,6 +98,9 @@ impl Body {
                 let message = format!("what `{program}` would answer is not known before it runs");
                 Err(OpError::new(OpErrorKind::Unknown, message))
             }
+            None if around.unmodelled == Unmodelled::Refused => {
+                Err(OpError::new(OpErrorKind::Failed, format!("nobody models `{program}`")))
+            }
             None => Ok(OpValue::Output(Output { assumed: true, ..Output::default() })),
         }
     }
