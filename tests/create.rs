@@ -1,5 +1,6 @@
 //! Guests made and brought in line, told through whole runs. Names in capitals are pitfalls of the predecessor.
 
+use phoenix::config::Dir;
 use phoenix::engine::Consent;
 use phoenix::event::{Cost, Outcome, Step};
 use phoenix::model::{BindMount, Direction, FirewallAction, FirewallRule, Volume};
@@ -24,6 +25,13 @@ fn a_base_that_is_a_template_serves_linked_clones_and_then_nothing_is_left_to_do
     let first = scenario.create(ALL);
     first.is_fine();
     assert!(first.processes().iter().any(|command| command == "pct clone 900 103 --hostname authority --full 0"));
+    scenario.create(ALL).is_idle();
+}
+
+#[test]
+fn the_shipped_platform_is_made_and_then_nothing_is_left_to_do() {
+    let mut scenario = Scenario::configured(&Dir::Embedded);
+    scenario.create(ALL).is_fine();
     scenario.create(ALL).is_idle();
 }
 

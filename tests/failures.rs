@@ -123,6 +123,28 @@ fn cut_off(platform: fn() -> Scenario) {
     }
 }
 
+#[test]
+fn a_process_that_is_killed_leaves_a_node_that_the_next_one_completes() {
+    let folder = tempfile::tempdir().unwrap();
+    let phoenix = |world: &str, more: &[&str]| {
+        let mut command = assert_cmd::Command::cargo_bin("phoenix").unwrap();
+        command.args(["--config", "etc", "--host", world]).args(more).output().unwrap()
+    };
+    // Every moment is tried in the process above; here some of them end it for good.
+    for k in (1..).step_by(11) {
+        let world = format!("sandbox:{}", folder.path().join(format!("{k}.json")).display());
+        let killed = phoenix(&world, &["--fault", &format!("kill:{k}"), "create", "103"]);
+        let next = phoenix(&world, &["create", "103"]);
+        assert!(next.status.success(), "killed at {k}: {}", String::from_utf8_lossy(&next.stderr));
+        let last = phoenix(&world, &["plan", "103", "--detailed-exitcode"]);
+        assert_eq!(last.status.code(), Some(0), "killed at {k}: {}", String::from_utf8_lossy(&last.stdout));
+        if killed.status.success() {
+            println!("killed at every 11th of {k} changing values");
+            break;
+        }
+    }
+}
+
 /// As many volumes as guests want, each snapshot once, no lock left.
 fn nothing_twice(scenario: &mut Scenario, k: u64) {
     let world = scenario.world();
