@@ -1,11 +1,12 @@
 //! What goes wrong: a failing command, a foreign guest, a run that is cut off at any moment.
 
+use phoenix::engine::Consent;
 use phoenix::event::{Event, Outcome, Step};
 use phoenix::model::GuestKind;
 use phoenix::plan::Verb;
 use phoenix::sandbox::Fault;
 
-use crate::support::scenario::{ARCHIVE, Scenario, id};
+use crate::support::scenario::{ARCHIVE, Scenario, container, id};
 
 const ALL: &[u32] = &[900, 103, 101, 102];
 
@@ -120,6 +121,35 @@ fn cut_off(platform: fn() -> Scenario) {
         }
         scenario.create(ALL).is_idle();
         nothing_twice(&mut scenario, k);
+    }
+}
+
+#[test]
+fn a_restart_that_was_cut_off_is_made_up_for() {
+    let change = |scenario: &mut Scenario| {
+        scenario.guest(105).lxc.features.insert("nesting".to_owned(), "1".to_owned());
+        scenario.guest(105).lxc.raw = vec![("lxc.prlimit.nofile".to_owned(), "4096".to_owned())];
+        scenario.consent = Consent::Given;
+    };
+    let made = || {
+        let mut scenario = Scenario::of([container(105, "store")]);
+        scenario.create(&[105]).is_fine();
+        scenario
+    };
+    let mut whole = made();
+    change(&mut whole);
+    for k in 1..=whole.create(&[105]).values {
+        let mut scenario = made();
+        change(&mut scenario);
+        scenario.faults = vec![Fault::Cut(k)];
+        let mut commands = scenario.create(&[105]).processes();
+        let next = scenario.create(&[105]);
+        next.is_fine();
+        commands.extend(next.processes());
+        let set = commands.iter().rposition(|command| command.starts_with("pct set 105"));
+        let start = commands.iter().rposition(|command| command.starts_with("pct start 105"));
+        assert!(start > set, "cut at {k}: {commands:?}");
+        scenario.create(&[105]).is_idle();
     }
 }
 

@@ -40,8 +40,8 @@ pub(super) struct Life<'a> {
     kept: Option<Record>,
     /// What its scripts ask of Proxmox.
     pub(super) prepared: Prepared,
-    /// Differences written to a running guest that take effect when it is started again.
-    pub(super) restart_due: bool,
+    /// The running guest is to be restarted by this run.
+    pub(super) restarts: bool,
     consented: Option<bool>,
     /// Differences left as they are.
     pub(super) pending: Vec<Difference>,
@@ -79,7 +79,7 @@ impl<'a> Life<'a> {
             record,
             kept,
             prepared: Prepared::default(),
-            restart_due: false,
+            restarts: false,
             consented: None,
             pending: Vec::new(),
             machine: None,

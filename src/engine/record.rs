@@ -133,6 +133,9 @@ pub struct Record {
     /// Snapshots of the end of its life that are older than its last change.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub stale_snapshots: BTreeSet<String>,
+    /// Something was written that takes effect when it is started again, and it was not started again since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restart_due: bool,
     /// The run that last changed it and went through every step; absent: it was never finished.
     #[serde(default)]
     pub finished_by: Option<String>,
@@ -152,6 +155,7 @@ impl Record {
             scripts: BTreeMap::new(),
             published: Vec::new(),
             stale_snapshots: BTreeSet::new(),
+            restart_due: false,
             finished_by: None,
         }
     }

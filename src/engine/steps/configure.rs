@@ -1,6 +1,6 @@
 //! Configure: every differing key in one `pct set`, raw lines by an edit under Proxmox's own lock.
 
-use super::{Done, Life, Result, StepError, host_paths};
+use super::{Done, Life, Result, StepError, difference, host_paths};
 use crate::command::Cost;
 use crate::event::Difference;
 use crate::op::Place;
@@ -11,10 +11,13 @@ use crate::pve::pct;
 pub(in crate::engine) fn configure(life: &mut Life) -> Result<Done> {
     let paths = host_paths::ensure(life)?;
     let mut changes = life.differences()?;
-    if !life.restart_allowed(&changes) {
-        hold_back(&mut changes);
-    } else if changes.differences.iter().any(needs_restart) {
-        life.restart_due = true;
+    match life.restart(&changes) {
+        Restart::NotNeeded => {}
+        Restart::Allowed => {
+            life.restarts = true;
+            life.record.restart_due = true;
+        }
+        Restart::Denied => hold_back(&mut changes),
     }
     changes.resize.clear();
     for told in changes.differences.iter().filter(|one| one.cost != Cost::Rebuild && !one.waiting && !is_size(one)) {
@@ -83,20 +86,34 @@ pub(super) fn as_difference(one: &KeyDifference) -> Difference {
     Difference { what: one.key.clone(), from: one.from.clone(), to: one.to.clone(), diff: None, cost: one.cost }
 }
 
+/// Whether the changes need a restart of the running guest.
+enum Restart {
+    NotNeeded,
+    Allowed,
+    Denied,
+}
+
 impl Life<'_> {
-    /// Whether these changes may be made as a whole. Differences that are left as they are get told.
-    fn restart_allowed(&mut self, changes: &Changes) -> bool {
+    /// Whether these changes need a restart, and may have it. Differences that are left as they are get told.
+    fn restart(&mut self, changes: &Changes) -> Restart {
         let told = |cost| changes.differences.iter().filter(move |one| one.cost == cost).map(as_difference);
         for one in told(Cost::Rebuild) {
             self.leaves(one);
         }
-        let waiting: Vec<Difference> = told(Cost::Restart).collect();
-        if waiting.is_empty() || !self.running() || self.consents(&waiting) {
-            return true;
+        let mut waiting: Vec<Difference> = told(Cost::Restart).collect();
+        if self.record.restart_due {
+            // Raw lines say nowhere whether they are in effect.
+            waiting.push(difference("restart", Some("due since an interrupted run"), None, Cost::Restart));
+        }
+        if waiting.is_empty() || !self.running() {
+            return Restart::NotNeeded;
+        }
+        if self.consents(&waiting) {
+            return Restart::Allowed;
         }
         for one in waiting {
             self.leaves(one);
         }
-        false
+        Restart::Denied
     }
 }

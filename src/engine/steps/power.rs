@@ -12,7 +12,7 @@ const SHUTDOWN: Duration = Duration::from_secs(60);
 /// Starts the guest; one that runs is restarted if differences wait for that and it was consented to.
 pub(in crate::engine) fn start(life: &mut Life) -> Result<Done> {
     if life.running() {
-        if !life.restart_due {
+        if !life.restarts {
             return Ok(Done::Unchanged);
         }
         life.changes(difference("state", Some("running"), Some("restarted"), Cost::Restart));
@@ -21,7 +21,9 @@ pub(in crate::engine) fn start(life: &mut Life) -> Result<Done> {
         life.changes(difference("state", Some("stopped"), Some("running"), Cost::None));
     }
     turn(life, pct::start(life.id()), true)?;
-    life.restart_due = false;
+    life.restarts = false;
+    life.record.restart_due = false;
+    life.keep()?;
     Ok(Done::Changed)
 }
 
