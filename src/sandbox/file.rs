@@ -15,7 +15,8 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use super::body::{BadLayers, Body, Layers, Misfit, Saved};
-use super::world::{Record, World};
+use super::record::Record;
+use super::world::World;
 
 /// Changes beyond this many bytes (and beyond the object's own size) are folded into the object.
 const FOLD_ABOVE: u64 = 1 << 20;

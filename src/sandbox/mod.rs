@@ -2,18 +2,18 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`host`] | [`Sandbox`]: the node as a [`crate::host::Host`] |
-//! | [`rehearsal`] | a sandbox seeded from a real node, which only looks at that node |
-//! | [`core`], [`session`] | what all handles share; one command at work |
-//! | [`clock`], [`pace`], [`random`] | the emulated time and its actors, durations, seeded numbers |
-//! | [`world`], [`file`], [`fresh`] | everything there is, where it is kept, how it begins |
-//! | [`config`], [`storage`] | configuration files and volumes as Proxmox keeps them |
-//! | [`fault`] | what goes wrong on purpose |
-//! | [`node_files`] | `/etc/pve`, `/proc/net/unix` and the like, rendered from the world |
-//! | [`guest`], [`start_files`], [`pending`] | a guest's inside: how it is reached, started and stopped, what a start writes and applies |
-//! | [`tools`] | `pct`, `pvesm`, `pveam`, `pvesh`, `qm` |
+//! | `host` | [`Sandbox`]: the node as a [`crate::host::Host`] |
+//! | `rehearsal` | a sandbox seeded from a real node, which only looks at that node |
+//! | `core`, `session` | what all handles share; one command at work |
+//! | `clock`, `pace`, `random` | the emulated time and its actors, durations, seeded numbers |
+//! | `world`, `record`, `file`, `fresh` | everything there is, what changed, where it is kept, how it begins |
+//! | `config`, `storage` | configuration files and volumes as Proxmox keeps them |
+//! | `fault` | what goes wrong on purpose |
+//! | `node_files` | `/etc/pve`, `/proc/net/unix` and the like, rendered from the world |
+//! | `guest`, `start_files`, `pending` | a guest's inside: how it is reached, started and stopped, what a start writes and applies |
+//! | `tools` | `pct`, `pvesm`, `pveam`, `pvesh`, `qm` |
 //! | [`body`], [`programs`] | the modelled inside of a machine and what its programs do |
-//! | [`requests`], [`double`] | who answers HTTP requests, and the services that do |
+//! | `requests`, [`double`] | who answers HTTP requests, and the services that do |
 //!
 //! `docs/sandbox.md` describes the world file and says what is not modelled.
 
@@ -32,6 +32,7 @@ mod pace;
 mod pending;
 pub mod programs;
 mod random;
+mod record;
 mod rehearsal;
 mod requests;
 mod session;

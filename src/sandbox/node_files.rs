@@ -12,7 +12,6 @@ use super::clock::Moment;
 use super::config::Config;
 use super::core::Core;
 use super::guest::node_inside;
-use super::storage::split;
 use super::world::{Guest, NODE_TEMPLATE, World};
 use crate::command::Effect;
 use crate::model::{GuestId, GuestKind};
@@ -128,15 +127,8 @@ fn is_below(path: &str, directory: &str) -> bool {
 
 fn is_rendered(world: &World, path: &str) -> bool {
     let fixed = RENDERED.iter().any(|rendered| is_below(path, rendered));
-    let archive = || world.templates.iter().any(|template| is_below(&template_path(world, &template.volid), path));
+    let archive = || world.templates.iter().any(|template| is_below(&world.path_of(&template.volid), path));
     (fixed && !OWN.iter().any(|own| is_below(path, own))) || archive()
-}
-
-fn template_path(world: &World, volid: &str) -> String {
-    match (split(volid), world.storage_of(volid)) {
-        (Some((_, name)), Some(storage)) => storage.path_of(name),
-        _ => volid.to_owned(),
-    }
 }
 
 /// `/etc/pve/lxc` is a link to the node's own directory, as is `/etc/pve/local`.
@@ -181,7 +173,7 @@ fn rendered(world: &World, path: &str) -> Vec<(String, Arc<[u8]>)> {
     }
     for template in &world.templates {
         // The archive itself is nowhere; its size is told by `pvesm list`.
-        file(&template_path(world, &template.volid), &String::new);
+        file(&world.path_of(&template.volid), &String::new);
     }
     for bridge in &world.bridges {
         file(&format!("/sys/class/net/{}/bridge/bridge_id", bridge.name), &String::new);

@@ -19,10 +19,9 @@ pub(super) fn apply(world: &mut World, id: GuestId) {
         remove_key(world, id, key);
     }
     for (key, value) in pending {
-        if let Some(old) = world.guest(id).and_then(|guest| guest.config.current.get(&key)).map(str::to_owned) {
-            if volume_of(&key, &old) != volume_of(&key, &value) {
-                disuse(world, id, &key, &old);
-            }
+        let old = world.guest(id).and_then(|guest| guest.config.current.get(&key)).map(str::to_owned);
+        if let Some(old) = old.filter(|old| volume_of(&key, old) != volume_of(&key, &value)) {
+            disuse(world, id, &key, &old);
         }
         if let Some(guest) = world.guest_mut(id) {
             guest.config.current.set(&key, value);

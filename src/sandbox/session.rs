@@ -4,7 +4,7 @@
 //! works in phases commits each of them ([`Session::commit`]) before it waits, so that whoever kills the process
 //! there finds what Proxmox would have left.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::MutexGuard;
 use std::time::Duration;
 
@@ -50,44 +50,14 @@ impl From<HostError> for Stop {
     }
 }
 
-/// Lock files of the node and how many hold each: exclusively, or shared by so many.
+/// Lock files of the node that somebody holds.
 #[derive(Debug, Default)]
-pub(super) struct Flocks(BTreeMap<String, Held>);
-
-#[derive(Debug)]
-enum Held {
-    Exclusive,
-    Shared(u32),
-}
+pub(super) struct Flocks(BTreeSet<String>);
 
 impl Flocks {
     /// Whether somebody holds it.
     pub(super) fn is_held(&self, path: &str) -> bool {
-        self.0.contains_key(path)
-    }
-
-    fn take(&mut self, path: &str, shared: bool) -> bool {
-        match self.0.get_mut(path) {
-            None => {
-                let held = if shared { Held::Shared(1) } else { Held::Exclusive };
-                self.0.insert(path.to_owned(), held);
-                true
-            }
-            Some(Held::Shared(holders)) if shared => {
-                *holders += 1;
-                true
-            }
-            Some(_) => false,
-        }
-    }
-
-    fn release(&mut self, path: &str) {
-        match self.0.get_mut(path) {
-            Some(Held::Shared(holders)) if *holders > 1 => *holders -= 1,
-            _ => {
-                self.0.remove(path);
-            }
-        }
+        self.0.contains(path)
     }
 }
 
@@ -188,13 +158,9 @@ impl<'a> Session<'a> {
 
     /// Takes a lock file exclusively, waiting up to ten seconds as the tools do.
     pub(super) fn flock(&mut self, path: &str) -> Done {
-        self.take_flock(path, false, FLOCK_LIMIT)
-    }
-
-    fn take_flock(&mut self, path: &str, shared: bool, limit: Duration) -> Done {
-        let deadline = self.now() + u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+        let deadline = self.now() + u64::try_from(FLOCK_LIMIT.as_micros()).unwrap_or(u64::MAX);
         let mut waited = false;
-        while !self.core.flocks().take(path, shared) {
+        while !self.core.flocks().0.insert(path.to_owned()) {
             if !waited {
                 self.warn("trying to acquire lock...");
                 waited = true;
@@ -224,7 +190,7 @@ impl<'a> Session<'a> {
     }
 
     fn release(&self, path: &str) {
-        self.core.flocks().release(path);
+        self.core.flocks().0.remove(path);
         self.core.clock.notify(path);
     }
 

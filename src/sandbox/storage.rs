@@ -207,6 +207,14 @@ impl World {
         self.storage(split(volid)?.0)
     }
 
+    /// Where a volume lies on the node; a path lies where it says.
+    pub(super) fn path_of(&self, volid: &str) -> String {
+        match (split(volid), self.storage_of(volid)) {
+            (Some((_, name)), Some(storage)) => storage.path_of(name),
+            _ => volid.to_owned(),
+        }
+    }
+
     /// The storage with this id, or Proxmox's words about it.
     pub(super) fn usable_storage(&self, id: &str) -> Result<&Storage, String> {
         let storage = self.storage(id).ok_or_else(|| format!("storage '{id}' does not exist"))?;

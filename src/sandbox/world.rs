@@ -4,15 +4,16 @@
 //! anything does it through the methods here, which remember what was touched: [`World::take_record`] answers the
 //! difference since the last time, [`World::apply`] does it again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::body::{Body, BodyChange};
+use super::body::Body;
 use super::clock::Moment;
 use super::config::Config;
 use super::fault::Fault;
 use super::random;
+use super::record::{Edit, Touched};
 use super::storage::{Storage, Volume};
 use crate::model::{GuestId, GuestKind};
 
@@ -77,21 +78,21 @@ pub struct World {
     pub seed: u64,
     /// Where the sequence of generated values stands.
     #[serde(default)]
-    random: u64,
+    pub(super) random: u64,
     /// The node's clock at the last change, in microseconds since 1970.
     #[serde(default = "beginning")]
     pub(super) now: Moment,
     #[serde(default, with = "guest_list")]
-    guests: BTreeMap<GuestId, Guest>,
+    pub(super) guests: BTreeMap<GuestId, Guest>,
     #[serde(default)]
-    volumes: BTreeMap<String, Volume>,
+    pub(super) volumes: BTreeMap<String, Volume>,
     #[serde(skip)]
-    bodies: BTreeMap<String, Body>,
+    pub(super) bodies: BTreeMap<String, Body>,
     /// The node's inside as it was before anything happened.
     #[serde(skip)]
     origin: Option<Body>,
     #[serde(skip)]
-    touched: Touched,
+    pub(super) touched: Touched,
 }
 
 fn root() -> String {
@@ -231,51 +232,6 @@ pub struct Running {
     pub since: Moment,
     /// Host name it was started with.
     pub hostname: String,
-}
-
-/// What one or several changes did to a world.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Record {
-    now: Moment,
-    random: u64,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    guests: BTreeMap<GuestId, Option<Guest>>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    volumes: BTreeMap<String, Option<Volume>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    storages: Option<Vec<Storage>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    templates: Option<Vec<Template>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    bodies: Vec<(String, Edit)>,
-}
-
-/// What happened to the inside of a machine.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Edit {
-    /// It came out of this template.
-    Unpacked(String),
-    /// It was copied from another machine.
-    Forked(String),
-    /// It is gone.
-    Dropped,
-    /// It changed.
-    Changed(Vec<BodyChange>),
-}
-
-/// What was touched since the last record.
-#[derive(Clone, Debug, Default)]
-struct Touched {
-    guests: BTreeSet<GuestId>,
-    volumes: BTreeSet<String>,
-    storages: bool,
-    templates: bool,
-    /// What happened to bodies, in order, as far as it is told already.
-    edits: Vec<(String, Edit)>,
-    /// Bodies that may have more to tell.
-    bodies: BTreeSet<String>,
 }
 
 /// What the node's own inside grows out of.
@@ -468,7 +424,8 @@ impl World {
         self.touched.edits.push((name.to_owned(), Edit::Unpacked(template.to_owned())));
     }
 
-    fn unpacked(&self, volid: &str) -> Body {
+    /// What comes out of a template; nothing that is known where it is not modelled.
+    pub(super) fn unpacked(&self, volid: &str) -> Body {
         super::body::Template::of_file(volid).map(Body::of_template).unwrap_or_default()
     }
 
@@ -490,94 +447,12 @@ impl World {
         }
     }
 
-    fn tell_body(&mut self, name: &str) {
+    /// Writes down what changed inside a machine.
+    pub(super) fn tell_body(&mut self, name: &str) {
         let changes = self.bodies.get_mut(name).map(Body::take_changes).unwrap_or_default();
         if !changes.is_empty() {
             self.touched.edits.push((name.to_owned(), Edit::Changed(changes)));
         }
-    }
-
-    /// What changed since this was asked last, stamped with the clock; nothing if nothing did.
-    pub(super) fn take_record(&mut self, now: Moment) -> Option<Record> {
-        for name in std::mem::take(&mut self.touched.bodies) {
-            self.tell_body(&name);
-        }
-        let touched = std::mem::take(&mut self.touched);
-        let record = Record {
-            now,
-            random: self.random,
-            guests: touched.guests.into_iter().map(|id| (id, self.guests.get(&id).cloned())).collect(),
-            volumes: touched.volumes.into_iter().map(|id| (id.clone(), self.volumes.get(&id).cloned())).collect(),
-            storages: touched.storages.then(|| self.storages.clone()),
-            templates: touched.templates.then(|| self.templates.clone()),
-            bodies: touched.edits,
-        };
-        if record.is_empty() {
-            return None;
-        }
-        self.now = now;
-        Some(record)
-    }
-
-    /// Does a recorded change again.
-    ///
-    /// # Errors
-    /// When it does not fit this world.
-    pub(super) fn apply(&mut self, record: Record) -> Result<(), super::body::Misfit> {
-        self.now = record.now;
-        self.random = record.random;
-        for (id, guest) in record.guests {
-            replace(&mut self.guests, id, guest);
-        }
-        for (id, volume) in record.volumes {
-            replace(&mut self.volumes, id, volume);
-        }
-        if let Some(storages) = record.storages {
-            self.storages = storages;
-        }
-        if let Some(templates) = record.templates {
-            self.templates = templates;
-        }
-        for (name, edit) in record.bodies {
-            match edit {
-                Edit::Unpacked(template) => {
-                    let body = self.unpacked(&template);
-                    self.bodies.insert(name, body);
-                }
-                Edit::Forked(from) => {
-                    if let Some(body) = self.bodies.get_mut(&from).map(Body::fork) {
-                        self.bodies.insert(name, body);
-                    }
-                }
-                Edit::Dropped => {
-                    self.bodies.remove(&name);
-                }
-                Edit::Changed(changes) => {
-                    let body = self.bodies.entry(name).or_default();
-                    for change in changes {
-                        body.apply(change)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn replace<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
-    match value {
-        Some(value) => map.insert(key, value),
-        None => map.remove(&key),
-    };
-}
-
-impl Record {
-    fn is_empty(&self) -> bool {
-        self.guests.is_empty()
-            && self.volumes.is_empty()
-            && self.storages.is_none()
-            && self.templates.is_none()
-            && self.bodies.is_empty()
     }
 }
 

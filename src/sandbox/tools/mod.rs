@@ -16,9 +16,10 @@ use crate::host::HostError;
 use crate::model::GuestId;
 use crate::op::{Exec, Op, OpErrorKind, OpValue};
 use crate::pve::argv::{self, Call};
+use crate::pve::table::table;
 use crate::sandbox::guest::node_inside;
 use crate::sandbox::pace;
-use crate::sandbox::session::{Done, Session, Stop, fail};
+use crate::sandbox::session::{Done, Session, Stop, fail, fail_with};
 use crate::secret::Sealed;
 
 /// Runs one command line to its end.
@@ -64,6 +65,12 @@ fn dispatch(s: &mut Session, argv: &[String]) -> Done<i32> {
 /// A command of a tool that the emulator does not have. Refused by name, never passed over.
 fn not_modelled(call: &Call) -> Stop {
     fail(format!("sandbox: `{}` is not modelled", call.command))
+}
+
+/// A refusal that names one option: `400 Parameter verification failed.`
+fn bad_parameter(call: &Call, option: &str, message: &str) -> Stop {
+    let usage = table().command(&call.command).map(|(name, spec)| argv::usage(name, spec)).unwrap_or_default();
+    fail_with(2, format!("400 Parameter verification failed.\n{option}: {message}\n{usage}"))
 }
 
 /// A program of the node that is none of Proxmox's tools.

@@ -3,10 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::not_modelled;
-use crate::pve::argv::{Call, usage};
-use crate::pve::table::table;
-use crate::sandbox::session::{Done, Session, fail, fail_with};
+use super::{bad_parameter, not_modelled};
+use crate::pve::argv::Call;
+use crate::sandbox::session::{Done, Session, fail};
 use crate::sandbox::storage::split;
 
 /// What the vendor offers: section and file.
@@ -56,8 +55,7 @@ fn list(s: &mut Session, call: &Call) -> Done<i32> {
 fn download(s: &mut Session, call: &Call) -> Done<i32> {
     let [storage, file] = &call.positionals[..] else { return Err(fail("400 not enough arguments")) };
     if !OFFERED.iter().any(|(_, offered)| offered == file) {
-        let line = table().command(&call.command).map(|(name, spec)| usage(name, spec)).unwrap_or_default();
-        return Err(fail_with(2, format!("400 Parameter verification failed.\ntemplate: no such template\n{line}")));
+        return Err(bad_parameter(call, "template", "no such template"));
     }
     let storage = s.world().usable_storage(storage).map_err(fail)?;
     if !storage.takes("vztmpl") {

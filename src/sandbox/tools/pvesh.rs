@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::pct::{pending_entries, shown, status_fields};
-use super::{not_modelled, pvesm};
+use super::{bad_parameter, not_modelled, pvesm};
 use crate::model::{GuestId, GuestKind};
-use crate::pve::argv::{Call, usage};
+use crate::pve::argv::Call;
 use crate::pve::table::{Kind, table};
 use crate::sandbox::config::{Config, Section};
 use crate::sandbox::session::{Done, Session, Stop, fail_with};
@@ -39,11 +39,6 @@ fn no_handler(method: &str, path: &str) -> Stop {
 /// Whether anything below this path can be changed on a real node.
 fn known(parts: &[&str]) -> bool {
     matches!(parts, ["nodes", _, "lxc" | "qemu" | "storage", ..] | ["cluster" | "pools" | "storage" | "access", ..])
-}
-
-fn bad_parameter(call: &Call, option: &str, message: &str) -> Stop {
-    let line = table().command(&call.command).map(|(name, spec)| usage(name, spec)).unwrap_or_default();
-    fail_with(2, format!("400 Parameter verification failed.\n{option}: {message}\n{line}"))
 }
 
 fn get(s: &Session, call: &Call, path: &str, parts: &[&str]) -> Done<Value> {

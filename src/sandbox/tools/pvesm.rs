@@ -2,12 +2,11 @@
 
 use std::fmt::Write;
 
-use super::{id_at, not_modelled, task};
+use super::{bad_parameter, id_at, not_modelled, task};
 use crate::model::GuestKind;
-use crate::pve::argv::{Call, usage};
-use crate::pve::table::table;
+use crate::pve::argv::Call;
 use crate::sandbox::pace;
-use crate::sandbox::session::{Done, Session, Stop, fail, fail_with};
+use crate::sandbox::session::{Done, Session, fail};
 use crate::sandbox::storage::{Storage, Volume, size_bytes, split};
 use crate::sandbox::world::World;
 
@@ -31,11 +30,6 @@ pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {
         }
         _ => Err(not_modelled(call)),
     }
-}
-
-fn bad_parameter(call: &Call, option: &str, message: &str) -> Stop {
-    let line = table().command(&call.command).map(|(name, spec)| usage(name, spec)).unwrap_or_default();
-    fail_with(2, format!("400 Parameter verification failed.\n{option}: {message}\n{line}"))
 }
 
 /// Bytes that volumes and templates take.

@@ -1,8 +1,9 @@
 //! `pct clone`.
 
 use super::*;
+use crate::op::{Attributes, Content, Op, OpValue};
 use crate::sandbox::config::{Config, Section, number};
-use crate::sandbox::guest::{is_host_path, mount, nic};
+use crate::sandbox::guest::{is_host_path, mount, nic, node_inside};
 use crate::sandbox::pace;
 use crate::sandbox::storage::split;
 use crate::sandbox::world::{Guest, World, body_at, body_of};
@@ -152,10 +153,9 @@ fn forget_identity(world: &mut World, id: GuestId) {
 
 /// The firewall's file is copied too.
 fn copy_firewall(s: &mut Session, source: GuestId, id: GuestId) {
-    use crate::op::{Attributes, Content, Op, OpValue};
     let path = |id: GuestId| format!("/etc/pve/firewall/{id}.fw");
     let (core, now) = (s.core(), s.now());
-    crate::sandbox::guest::node_inside(s.world_mut(), core, now, |body, around| {
+    node_inside(s.world_mut(), core, now, |body, around| {
         let read = Op::Read { path: path(source), limit: 1 << 20 };
         if let Ok(OpValue::Bytes(Some(bytes))) = body.perform(&read, around).result {
             let content = Content::Bytes(bytes.into());

@@ -4,9 +4,9 @@ use super::*;
 use crate::op::{Op, OpValue};
 use crate::sandbox::config::{Config, number};
 use crate::sandbox::guest::{self, is_host_path, is_on_node, mount};
-use crate::sandbox::storage::{Storage, allocation, is_allocation, size_text, split};
+use crate::sandbox::pace;
+use crate::sandbox::storage::{Storage, Volume, allocation, is_allocation, size_text, split};
 use crate::sandbox::world::{Guest, Template, World, body_of};
-use crate::sandbox::{guest as inside_of, pace};
 
 /// Size of a root file system that nobody asked for, in GiB.
 const DEFAULT_SIZE: &str = "4";
@@ -131,7 +131,7 @@ fn make(s: &mut Session, call: &Call, id: GuestId, archive: &str, volumes: &Want
         }
     }
     let template = find_template(s, archive)?;
-    s.print(format!("extracting archive '{}'", archive_path(s.world(), archive)));
+    s.print(format!("extracting archive '{}'", s.world().path_of(archive)));
     work_for(s, pace::UNPACK)?;
     s.world_mut().unpack_body(&body_of(id), &template.volid);
     s.print(format!("Detected container architecture: {}", template.os.arch));
@@ -185,7 +185,7 @@ fn plugin(storage: &Storage) -> &'static str {
 
 fn find_template(s: &mut Session, archive: &str) -> Done<Template> {
     let world = s.world();
-    let known = |template: &&Template| template.volid == archive || archive_path(world, &template.volid) == archive;
+    let known = |template: &&Template| template.volid == archive || world.path_of(&template.volid) == archive;
     if let Some(template) = world.templates.iter().find(known) {
         return Ok(template.clone());
     }
@@ -196,14 +196,6 @@ fn find_template(s: &mut Session, archive: &str) -> Done<Template> {
     };
     s.print(&message);
     Err(fail(message))
-}
-
-/// Where an archive lies on the node.
-fn archive_path(world: &World, archive: &str) -> String {
-    match (split(archive), world.storage_of(archive)) {
-        (Some((_, name)), Some(storage)) => storage.path_of(name),
-        _ => archive.to_owned(),
-    }
 }
 
 /// Writes the configuration, still locked.
@@ -265,16 +257,17 @@ fn set_up(s: &mut Session, call: &Call, id: GuestId, template: &Template) -> Don
 fn write_host_key(s: &mut Session, id: GuestId, kind: &str, key: &str) {
     let path = format!("/etc/ssh/ssh_host_{kind}_key");
     let (core, now) = (s.core(), s.now());
-    inside_of::inside(s.world_mut(), core, id, now, |body, _| {
+    guest::inside(s.world_mut(), core, id, now, |body, _| {
         // Nothing but a template with a file in the directory's place could refuse these.
         let _ = body.place(&path, 0o600, format!("PRIVATE KEY {key}\n").into_bytes());
         let _ = body.place(&format!("{path}.pub"), 0o644, format!("ssh-{kind} {key}\n").into_bytes());
     });
 }
 
-/// A container that could not be made leaves nothing behind.
+/// A container that could not be made leaves nothing behind but what its id had `before`.
 pub(super) fn forget(world: &mut World, id: GuestId, before: &[String]) {
-    let new: Vec<String> = world.volumes().keys().filter(|volid| !before.contains(volid)).cloned().collect();
+    let new = |(volid, volume): &(&String, &Volume)| volume.owner == id && !before.contains(volid);
+    let new: Vec<String> = world.volumes().iter().filter(new).map(|(volid, _)| volid.clone()).collect();
     for volid in new {
         world.remove_volume(&volid);
     }

@@ -14,7 +14,7 @@ mod snapshot;
 mod template;
 mod volume;
 
-use super::{Exit, exec, id_at, not_modelled, task, work_for};
+use super::{Exit, bad_parameter, exec, id_at, not_modelled, task, work_for};
 use crate::model::{GuestId, GuestKind};
 use crate::pve::argv::Call;
 use crate::pve::inventory::lock_path;
@@ -62,7 +62,6 @@ pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {
         "pull" => files::pull(s, call),
         _ => Err(not_modelled(call)),
     }
-    .map(|code: i32| code)
 }
 
 /// What the tools say about a container that this node does not have.
@@ -107,13 +106,6 @@ fn flock(s: &mut Session, id: GuestId) -> Done {
 /// Gives the container's lock file back.
 fn unflock(s: &mut Session, id: GuestId) {
     s.unflock(&lock_path(GuestKind::Lxc, id));
-}
-
-/// A refusal that names one option: `400 Parameter verification failed.`
-fn bad_parameter(call: &Call, option: &str, message: &str) -> Stop {
-    let usage = crate::pve::table::table().command(&call.command);
-    let usage = usage.map(|(name, spec)| crate::pve::argv::usage(name, spec)).unwrap_or_default();
-    fail_with(2, format!("400 Parameter verification failed.\n{option}: {message}\n{usage}"))
 }
 
 /// Pools are not modelled: none exists.

@@ -5,10 +5,11 @@
 
 use super::*;
 use crate::pve::format::split_list;
-use crate::sandbox::config::number;
+use crate::sandbox::config::{Section, number};
 use crate::sandbox::guest::{self, is_host_path, is_on_node, mount, nic};
 use crate::sandbox::pending::{self, volume_of};
 use crate::sandbox::start_files;
+use crate::sandbox::storage::split;
 
 const REQUIRED: [&str; 3] = ["memory", "ostype", "rootfs"];
 
@@ -117,7 +118,7 @@ fn values(s: &mut Session, id: GuestId, given: &[(String, String)]) -> Done<Vec<
         }
         if key == "rootfs" || number(key, "mp").is_some() {
             protected_update(s, id, key)?;
-            if let Some((storage, _)) = mount(key, value).get("volume").and_then(crate::sandbox::storage::split) {
+            if let Some((storage, _)) = mount(key, value).get("volume").and_then(split) {
                 let storage = s.world().usable_storage(storage).map_err(fail)?;
                 if !storage.takes("rootdir") {
                     let message = format!("storage '{}' does not allow content type 'rootdir' (Container)", storage.id);
@@ -187,7 +188,7 @@ fn hotplug(s: &mut Session, call: &Call, id: GuestId) -> Done {
 }
 
 /// Why a running container cannot take a value.
-fn refusal(s: &mut Session, current: &crate::sandbox::config::Section, key: &str, value: &str) -> Option<String> {
+fn refusal(s: &mut Session, current: &Section, key: &str, value: &str) -> Option<String> {
     if number(key, "net").is_some() {
         let bridge = nic(value).get("bridge").unwrap_or_default().to_owned();
         if s.world().bridges.iter().any(|known| known.name == bridge) {
@@ -240,11 +241,8 @@ fn put(s: &mut Session, id: GuestId, key: &str, value: &str) -> Done {
     }
     if let Some(volume) = volume.filter(|_| point) {
         if !s.world().volumes().contains_key(&volume) {
-            let path = s
-                .world()
-                .storage_of(&volume)
-                .map(|storage| storage.path_of(crate::sandbox::storage::split(&volume).map_or("", |(_, name)| name)));
-            s.warn(format!("failed to stat '{}'", path.unwrap_or_default()));
+            let path = s.world().path_of(&volume);
+            s.warn(format!("failed to stat '{path}'"));
         }
         let config = &mut here_mut(s.world_mut(), id)?.config.current;
         let unused: Vec<String> = config

@@ -6,6 +6,8 @@ use std::fmt::Write;
 use super::*;
 use crate::pve::guest_config::encode;
 use crate::sandbox::config::{Config, Section};
+use crate::sandbox::guest::mount;
+use crate::sandbox::storage::size_bytes;
 
 /// A section's keys as `pct config` shows them, with the description among them.
 pub(in super::super) fn shown(section: &Section) -> BTreeMap<String, String> {
@@ -96,8 +98,8 @@ pub(in super::super) fn status_fields(s: &Session, guest: &Guest) -> BTreeMap<&'
     let config = &guest.config.current;
     let mib = |key: &str| config.get(key).and_then(|text| text.parse::<u64>().ok()).unwrap_or(512) << 20;
     let size = config.get("rootfs").and_then(|value| {
-        let point = crate::sandbox::guest::mount("rootfs", value);
-        point.get("size").and_then(crate::sandbox::storage::size_bytes)
+        let point = mount("rootfs", value);
+        point.get("size").and_then(size_bytes)
     });
     let cpus = config.get("cores").and_then(|cores| cores.parse().ok()).unwrap_or(s.world().cpus);
     let mut fields: BTreeMap<&'static str, serde_json::Value> = [
