@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::cli::node::Ground;
 use crate::cli::{Exit, Globals, Refusal, Session, failure, run as runner, session};
-use crate::finding::did_you_mean;
+use crate::finding::{Severity, did_you_mean};
 use crate::model::{Catalogue, ScriptKind, ScriptSpec, Target};
 use crate::{plan, testing, ui};
 
@@ -184,7 +184,12 @@ fn test(globals: &Globals, names: &[String]) -> Result<Exit> {
             globals.verbose > 0,
         ));
     }
-    Ok(if results.passed() { Exit::Fine } else { Exit::Failed })
+    let wrong = results.findings.iter().any(|finding| finding.severity == Severity::Error);
+    Ok(match (wrong, results.passed()) {
+        (true, _) => Exit::Invalid,
+        (false, true) => Exit::Fine,
+        (false, false) => Exit::Failed,
+    })
 }
 
 fn shown(case: &testing::CaseResult) -> ui::cases::Case<'_> {
