@@ -70,7 +70,10 @@ impl Sandbox {
 
     fn start(mut world: World, store: Store, options: Options, rehearsal: Option<Rehearsal>) -> Sandbox {
         world.begin();
-        let faults = world.faults.iter().copied().chain(options.faults).collect();
+        let mut faults = options.faults;
+        if rehearsal.is_none() {
+            faults.extend(&world.faults);
+        }
         let doom = Doom::new(faults, world.seed);
         let (clock, actor) = Clock::new(world.now + MEANWHILE, random::mix(&[world.seed, world.now]));
         let core = Core::new(clock, world, store, doom, (options.programs, options.strict), rehearsal);
