@@ -4,10 +4,10 @@
 //! |---|---|
 //! | [`run`](run()) | a run: the lock, the actors, the end |
 //! | [`scheduler`] | which guest may start when |
-//! | [`lifecycle`] | the table: which step does what, which of them a guest goes through |
-//! | [`steps`] | the steps: read, compare, change, read back |
-//! | [`life`], [`sight`], [`stage`] | one guest during one run, the node as read, the handles of an actor |
-//! | [`mark`], [`record`], [`repair`] | whose a guest is, what is remembered of it, what a killed run left behind |
+//! | `lifecycle` | the table: which step does what, which of them a guest goes through |
+//! | `steps` | the steps: read, compare, change, read back |
+//! | `life`, [`sight`], `stage` | one guest during one run, the node as read, the handles of an actor |
+//! | [`mark`], [`record`], `repair` | whose a guest is, what is remembered of it, what a killed run left behind |
 //! | [`preflight`](preflight()) | what the node lacks, found before anything is begun |
 //! | [`journal`] | the story of a run on the node's disk |
 //!

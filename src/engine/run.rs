@@ -14,7 +14,7 @@ use super::sight::{self, Sight};
 use super::stage::{Handles, Stage};
 use super::summary::{GuestSummary, Stale, Summary};
 use crate::artifact::{Artifact, Artifacts};
-use crate::event::{Difference, Event, Events, Failure, Outcome};
+use crate::event::{Difference, Event, Events, Failure, Level, Outcome};
 use crate::host::interrupt::Interrupt;
 use crate::host::{Host, HostError, HostHandle};
 use crate::machine::{Outside, SecretStore};
@@ -248,6 +248,7 @@ impl Run {
                 publisher: consumed.publisher,
             })
             .collect();
+        stale.sort_by(|a, b| (a.guest, &a.artifact, a.publisher).cmp(&(b.guest, &b.artifact, b.publisher)));
         stale.dedup();
         stale
     }
@@ -292,7 +293,7 @@ impl Run {
     /// A journal that cannot be kept is worth a warning; what counts is in the records and on the node.
     fn save(&self, handles: &Handles, guest: Option<GuestId>) {
         if let Err(error) = self.journal.save(handles.keeper.as_ref(), Vec::new()) {
-            let event = Event::Message { guest, level: crate::event::Level::Warning, text: error.to_string() };
+            let event = Event::Message { guest, level: Level::Warning, text: error.to_string() };
             self.stage.tell(handles.keeper.as_ref(), event);
         }
     }
