@@ -2,7 +2,7 @@
 
 use super::download::Source;
 use super::{Change, File, Machine, MachineError};
-use crate::op::{Attributes, Content};
+use crate::op::{Attributes, Content, Op, OpValue};
 use crate::secret::Sealed;
 
 /// Where a repository's key comes from.
@@ -84,11 +84,23 @@ impl Machine {
                 Ok((change, Some(path)))
             }
             Some(Key::Url { url, sha256 }) => {
-                let path = path(!url.ends_with(".gpg") || url.ends_with("/gpg"));
+                let fetched = format!("/etc/apt/keyrings/{name}.key");
                 let source = Source { url: url.clone(), sha256: sha256.clone(), member: None };
-                let change = self.keyrings()? | self.download(&path, &source, &mode(0o644))?;
-                Ok((change, Some(path)))
+                let change = self.keyrings()? | self.download(&fetched, &source, &mode(0o644))?;
+                let path = path(self.is_armoured(&fetched)?);
+                Ok((change | self.link(&path, &fetched)?, Some(path)))
             }
+        }
+    }
+
+    /// Whether a fetched key is text. Its URL does not tell: vendors call armoured keys `.gpg`, and apt then ignores them.
+    fn is_armoured(&self, path: &str) -> Result<bool, MachineError> {
+        match self.one(Op::Read { path: path.to_owned(), limit: super::READ_LIMIT }) {
+            Ok(OpValue::Bytes(bytes)) => Ok(bytes.unwrap_or_default().first().is_none_or(u8::is_ascii)),
+            Ok(_) => Err(self.broken(format!("another answer than asked for about {path}"))),
+            // A rehearsal may have no more than its digest; most vendors publish text.
+            Err(error) if error.is_unknown() => Ok(true),
+            Err(error) => Err(error),
         }
     }
 

@@ -119,12 +119,15 @@ fn a_key_comes_by_url_with_or_without_a_digest() {
         let repo = AptRepo {
             url: "https://example.org/debian".to_owned(),
             suite: Some("./".to_owned()),
-            key: Some(Key::Url { url: "https://example.org/key.asc".to_owned(), sha256 }),
+            key: Some(Key::Url { url: "https://example.org/key.gpg".to_owned(), sha256 }),
             ..AptRepo::default()
         };
         converges(&bench, |machine| machine.apt_repo("vendor", &repo));
         bench.machine().apt_repo("vendor", &repo).unwrap();
-        assert!(!bench.text("/etc/apt/sources.list.d/vendor.sources").unwrap().contains("Components"));
+        let source = bench.text("/etc/apt/sources.list.d/vendor.sources").unwrap();
+        assert!(!source.contains("Components"), "{source}");
+        // It is text, whatever it is called.
+        assert!(source.ends_with("Signed-By: /etc/apt/keyrings/vendor.asc\n"), "{source}");
     }
 }
 
