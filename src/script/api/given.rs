@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::signature::{Kind, Signature, Type};
 use crate::finding::did_you_mean;
+use crate::model::params::duration;
 use crate::script::error::{Raised, Thrown};
 use crate::script::value::is_opaque;
 use crate::secret::Sealed;
@@ -144,11 +145,7 @@ impl<'a, C: Context> Given<'a, C> {
 
     /// Seconds, if given.
     pub fn maybe_seconds(&self, name: &'static str) -> Option<Duration> {
-        let value = self.value(name)?;
-        match value.as_int() {
-            Ok(seconds) => Some(Duration::from_secs(seconds.unsigned_abs())),
-            Err(_) => value.as_float().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
-        }
+        self.value(name).and_then(seconds)
     }
 
     /// A list of texts; empty if not given.
@@ -206,9 +203,7 @@ fn check(signature: &Signature, name: &str, kind: Kind, value: &Dynamic) -> Resu
     let fits = match kind {
         Kind::Path | Kind::Mode => value.is_string() && (is_opaque(&as_text(value)) || !kind.refuses(&as_text(value))),
         Kind::Port => value.as_int().is_ok_and(|port| (1..=65535).contains(&port)),
-        Kind::Seconds => {
-            value.as_int().is_ok_and(|seconds| seconds >= 0) || value.as_float().is_ok_and(|seconds| seconds >= 0.0)
-        }
+        Kind::Seconds => seconds(value).is_some(),
         Kind::Texts => value.is_string() || value.is_array() && items(value).iter().all(is_scalar),
         Kind::Command => {
             value.is_string() || value.is_array() && !items(value).is_empty() && items(value).iter().all(is_scalar)
@@ -221,6 +216,17 @@ fn check(signature: &Signature, name: &str, kind: Kind, value: &Dynamic) -> Resu
     }
     let problem = format!("`{name}` of `{}` must be {}, not {}", signature.name, kind.expected(), describe(value));
     Err(Thrown::invalid(problem).into())
+}
+
+/// A time of 0 or more as authors write it: a number of seconds, or a duration as parameters hold it.
+fn seconds(value: &Dynamic) -> Option<Duration> {
+    if value.is_string() {
+        return duration(&as_text(value));
+    }
+    match value.as_int() {
+        Ok(seconds) => u64::try_from(seconds).ok().map(Duration::from_secs),
+        Err(_) => value.as_float().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+    }
 }
 
 fn is_scalar(value: &Dynamic) -> bool {

@@ -31,8 +31,8 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
                 optional("file", Kind::Path, "this path exists"),
                 optional("command", Kind::Command, "this program succeeds"),
                 optional("unit", Kind::Text, "this unit is active"),
-                optional("timeout", Kind::Seconds, "deadline in seconds; 60 if not given"),
-                optional("every", Kind::Seconds, "seconds between two questions; 1 if not given"),
+                optional("timeout", Kind::Seconds, "deadline; 60 seconds if not given"),
+                optional("every", Kind::Seconds, "time between two questions; 1 second if not given"),
             ]),
         wait_for,
     ),
@@ -48,7 +48,7 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
             optional("method", Kind::Text, "`GET` if not given"),
             optional("headers", Kind::Contents, "additional headers; may hold secrets"),
             optional("body", Kind::Content, "body; may hold secrets"),
-            optional("timeout", Kind::Seconds, "seconds for the whole exchange; 10 if not given"),
+            optional("timeout", Kind::Seconds, "time for the whole exchange; 10 seconds if not given"),
         ])
         .returns(Type::Map),
         http,
@@ -66,8 +66,8 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
             optional("owner", Kind::Text, "user of both files; root if not given"),
             optional("group", Kind::Text, "group of both files"),
             optional("mode", Kind::Mode, "permission bits of both files; if not given \"0644\", the key \"0600\""),
-            optional("renew_before", Kind::Seconds, "seconds before its end when it is renewed; a third of its life if not given"),
-            optional("lifetime", Kind::Seconds, "life asked for in seconds; the authority's own choice if not given"),
+            optional("renew_before", Kind::Seconds, "time before its end when it is renewed; a third of its life if not given"),
+            optional("lifetime", Kind::Seconds, "life asked for; the authority's own choice if not given"),
         ])
         .returns(Type::Change)
         .changes(),

@@ -1,6 +1,8 @@
 //! What scripts can call, as data: one table feeds the engine, the checks before a run, the errors of a run and the
 //! reference.
 
+use crate::model::params::duration;
+
 /// A type as authors see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Type {
@@ -82,7 +84,7 @@ pub(crate) enum Kind {
     Int,
     /// Port number.
     Port,
-    /// A number of seconds.
+    /// A number of seconds, or a duration as text: `"24h"`.
     Seconds,
     /// `true` or `false`.
     Bool,
@@ -113,7 +115,7 @@ impl Kind {
             Kind::Mode => "permission bits as text, such as \"0644\"",
             Kind::Int => "a whole number",
             Kind::Port => "a port from 1 to 65535",
-            Kind::Seconds => "a number of seconds",
+            Kind::Seconds => "a number of seconds or a duration such as \"24h\"",
             Kind::Bool => "true or false",
             Kind::Texts => "a text or a list of texts",
             Kind::Command => "a list of program and arguments, or a shell line",
@@ -132,7 +134,7 @@ impl Kind {
             _ if found == Type::Any => true,
             Kind::Text | Kind::Path | Kind::Mode | Kind::Content => found == Type::Text,
             Kind::Int | Kind::Port => found == Type::Int,
-            Kind::Seconds => matches!(found, Type::Int | Type::Float),
+            Kind::Seconds => matches!(found, Type::Int | Type::Float | Type::Text),
             Kind::Bool => found == Type::Bool,
             Kind::Texts | Kind::Command => matches!(found, Type::Text | Type::Array),
             Kind::Contents | Kind::Map => matches!(found, Type::Map | Type::Params),
@@ -147,6 +149,7 @@ impl Kind {
     pub fn refuses(self, literal: &str) -> bool {
         match self {
             Kind::Path => !literal.starts_with('/'),
+            Kind::Seconds => duration(literal).is_none(),
             Kind::Mode => {
                 literal.is_empty() || literal.len() > 5 || !literal.bytes().all(|byte| (b'0'..=b'7').contains(&byte))
             }

@@ -6,7 +6,7 @@ use super::standard::standard;
 use super::visit::Checker;
 use crate::finding::did_you_mean;
 use crate::script::api::signature::{Kind, Parameter, Signature, Type};
-use crate::script::syntax::{Expr, Link};
+use crate::script::syntax::{Expr, Function, Link};
 use crate::script::text::lower_first;
 
 /// Artifacts that `certificate` reads.
@@ -83,6 +83,20 @@ impl Checker<'_> {
         if !arities.contains(&given) {
             let known = counts(arities.into_iter());
             self.error("arity", at, format!("`{name}` takes {known}, not {given}"), None);
+        }
+    }
+
+    /// A function of the file wins over a verb that takes as many arguments, even where the verb is called as a method.
+    pub fn shadowing(&mut self, function: &Function) {
+        let name = function.name.as_str();
+        let methods = self.vocabulary.anywhere(name).iter().filter(|signature| !signature.property).copied();
+        let hidden = self.vocabulary.function(name).into_iter().chain(methods).find(|signature| {
+            let (fewest, most) = signature.arity();
+            (fewest..=most).contains(&function.params.len())
+        });
+        if let Some(verb) = hidden {
+            let problem = format!("this function is called instead of `{}`", verb.shown());
+            self.error("shadowed-verb", function.at, problem, Some("give it another name".to_owned()));
         }
     }
 

@@ -81,6 +81,7 @@ impl<'a> Checker<'a> {
             self.import(import.path.as_deref(), import.at);
         }
         for function in &script.syntax.functions {
+            self.shadowing(function);
             self.function(function);
         }
     }
