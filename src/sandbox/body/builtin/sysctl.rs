@@ -9,7 +9,7 @@ use crate::sandbox::programs::ProgramCall;
 use super::words;
 
 /// Parameters that a kernel starts with.
-const DEFAULTS: [(&str, &str); 12] = [
+const DEFAULTS: [(&str, &str); 14] = [
     ("fs/file-max", "9223372036854775807"),
     ("fs/inotify/max_user_instances", "128"),
     ("fs/inotify/max_user_watches", "65536"),
@@ -20,6 +20,8 @@ const DEFAULTS: [(&str, &str); 12] = [
     ("net/ipv4/ip_unprivileged_port_start", "1024"),
     ("net/ipv6/conf/all/disable_ipv6", "0"),
     ("net/ipv6/conf/all/forwarding", "0"),
+    ("net/ipv6/conf/default/disable_ipv6", "0"),
+    ("net/ipv6/conf/lo/disable_ipv6", "0"),
     ("vm/max_map_count", "1048576"),
     ("vm/swappiness", "60"),
 ];
