@@ -2,6 +2,7 @@
 //! what they write.
 
 mod accepted;
+mod old;
 mod real;
 
 use phoenix::script::{Library, Roots};
