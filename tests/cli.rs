@@ -101,6 +101,7 @@ fn four_containers_twice_then_one_edit() {
     let plan = user.run(&["plan", "900", "103", "101", "102", "--detailed-exitcode"]).ends(5);
     let named: Vec<&str> = plan.out.lines().filter(|line| line.contains(" -> ")).map(str::trim).collect();
     assert_eq!(named, ["memory 1024 -> 1333"], "{}", plan.out);
+    user.run(&["status", "103"]).ends(0).says("memory");
     assert_eq!(fs::read(user.world()).unwrap(), kept, "a plan touched the world");
 }
 

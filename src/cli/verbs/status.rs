@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::cli::{Exit, Globals, Session, node};
-use crate::engine::{Sight, observe};
+use crate::engine::{Sight, drift, observe};
 use crate::model::{Guest, GuestId, GuestKind};
 use crate::ui;
 
@@ -27,6 +27,8 @@ struct Row {
     address: Option<String>,
     /// Whether every step of its life was finished.
     finished: bool,
+    /// Settings on the node that differ from the declaration, by name.
+    drift: Vec<String>,
     /// Features and apps that were applied.
     applied: Vec<String>,
     /// The run that finished it last.
@@ -43,7 +45,7 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
     let wanted = session.targets(&args.guests)?;
     let sight = observe(node::look(&session)?.as_ref())?;
     let guests = session.site.guests.values().filter(|guest| wanted.is_empty() || wanted.contains(&guest.id));
-    let rows: Vec<Row> = guests.map(|guest| row(guest, &sight)).collect();
+    let rows: Vec<Row> = guests.map(|guest| row(&session, guest, &sight)).collect();
     if globals.json {
         ui::print::document(&serde_json::json!({ "node": sight.inventory.node, "guests": rows }));
         return Ok(Exit::Fine);
@@ -65,17 +67,18 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
                 row.state.to_owned(),
                 row.address.clone().unwrap_or_default(),
                 finished.to_owned(),
+                row.drift.join(", "),
                 row.last_run.clone().unwrap_or_default(),
                 row.lock.clone().unwrap_or_default(),
             ]
         })
         .collect();
-    let headings = ["ID", "KIND", "NAME", "STATE", "ADDRESS", "FINISHED", "LAST RUN", "LOCK"];
+    let headings = ["ID", "KIND", "NAME", "STATE", "ADDRESS", "FINISHED", "DRIFT", "LAST RUN", "LOCK"];
     ui::print::result(&ui::table::render(&headings, &lines));
     Ok(Exit::Fine)
 }
 
-fn row(guest: &Guest, sight: &Sight) -> Row {
+fn row(session: &Session, guest: &Guest, sight: &Sight) -> Row {
     let present = sight.inventory.guests.get(&guest.id);
     let record = sight.records.get(&guest.id);
     let current = present.map(|present| &present.config.current);
@@ -93,6 +96,12 @@ fn row(guest: &Guest, sight: &Sight) -> Row {
         state,
         address: guest.ip().map(|ip| ip.to_string()),
         finished: record.is_some_and(|record| record.finished_by.is_some()),
+        drift: match state {
+            "foreign" => Vec::new(),
+            _ => {
+                drift(&session.site, session.library.catalogue(), sight, guest).into_iter().map(|one| one.key).collect()
+            }
+        },
         applied: record.map(|record| record.scripts.keys().cloned().collect()).unwrap_or_default(),
         last_run: record.and_then(|record| record.finished_by.clone()),
         lock: current.and_then(|config| config.get("lock")).map(str::to_owned),
