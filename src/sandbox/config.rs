@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     const FILE: &str = "#managed%3A phoenix\narch: amd64\ncores: 2\nrootfs: tank:subvol-101-disk-0,size=8G\n\
-        lxc.mount.entry: /srv srv none bind\n\n[pve:pending]\ncores: 4\ndelete: swap,!mp0\n\n[base]\ncores: 1\nsnaptime: 7\n";
+        lxc.mount.entry: /srv srv none bind\n\n[pve:pending]\ncores: 4\ndelete: !mp0,swap\n\n[base]\ncores: 1\nsnaptime: 7\n";
 
     #[test]
     fn what_is_read_is_written_again() {
