@@ -1,6 +1,7 @@
 //! The program as its users start it: whole processes, exit codes, streams.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -193,11 +194,25 @@ fn power_and_deletion() {
     user.run(&["start", "gateway"]).ends(0);
     user.run(&["restart", "101"]).ends(0);
     user.run(&["status", "101"]).ends(0).says("running");
-    user.run(&["delete", "103", "--yes"]).says("needed by");
+    user.run(&["delete", "103", "--yes"]).ends(2).says("needed by");
     user.run(&["delete", "101"]).ends(2).says("--yes");
     user.run(&["delete", "101", "--yes"]).ends(0);
     user.run(&["status", "101"]).ends(0).says("absent");
     user.run(&FOUR).ends(0).says("1 changed");
+}
+
+#[test]
+fn a_world_in_use_is_refused() {
+    let user = User::new();
+    user.run(&["create", "900"]).ends(0);
+    let mut shell = user.command(&["sandbox", "shell"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    writeln!(shell.stdin.as_ref().unwrap(), "pct status 900").unwrap();
+    let mut line = String::new();
+    BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line.trim(), "status: stopped");
+    user.run(&["create", "900"]).ends(4).says("in use by another process");
+    drop(shell.stdin.take());
+    assert!(shell.wait().unwrap().success());
 }
 
 #[test]

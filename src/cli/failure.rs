@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 
+use crate::engine::EngineError;
 use crate::event::Failure;
 use crate::finding::Finding;
 use crate::host::HostError;
+use crate::plan::PlanError;
+use crate::sandbox::WorldFileError;
 use crate::ui;
 
 /// How a verb ended when nothing prevented it from doing its work.
@@ -74,28 +77,48 @@ pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
         print_findings(findings, json);
         return ExitCode::from(3);
     }
-    let host = error.chain().find_map(|cause| cause.downcast_ref::<HostError>());
-    let (code, hint) = match (error.downcast_ref::<Refusal>(), host) {
-        (Some(Refusal::Usage { hint, .. }), _) => (2, hint.clone()),
-        (_, Some(HostError::Interrupted)) => (130, None),
-        (_, Some(HostError::Locked { .. })) => (4, Some("wait for it, or stop it with Ctrl-C there".to_owned())),
-        (_, Some(HostError::Unreachable { .. } | HostError::Lost { .. } | HostError::Unsupported(_))) => (4, None),
-        (_, Some(HostError::NotFound { .. })) => (
+    let (code, hint) = class(error);
+    tell(&Failure { hint, ..Failure::new(format!("{error:#}")) }, code, json);
+    ExitCode::from(code)
+}
+
+/// Exit code and advice.
+fn class(error: &anyhow::Error) -> (u8, Option<String>) {
+    if let Some(Refusal::Usage { hint, .. }) = error.downcast_ref() {
+        return (2, hint.clone());
+    }
+    if error.is::<PlanError>() {
+        return (2, None);
+    }
+    if let Some(WorldFileError::InUse { .. }) = error.downcast_ref() {
+        return (4, Some("wait for it, or name another world with `--host sandbox:FILE`".to_owned()));
+    }
+    let host = match error.downcast_ref::<EngineError>() {
+        Some(EngineError::Host(host)) => Some(host),
+        Some(EngineError::Node(failure)) => return (4, failure.hint.clone()),
+        _ => error.chain().find_map(|cause| cause.downcast_ref()),
+    };
+    match host {
+        Some(HostError::Interrupted) => (130, None),
+        Some(HostError::Locked { .. }) => (4, Some("wait for it, or stop it with Ctrl-C there".to_owned())),
+        Some(HostError::NotFound { .. }) => (
             4,
             Some(
                 "this is no Proxmox VE node; try the emulated one with `--sandbox`, or name a node with `--host`"
                     .into(),
             ),
         ),
+        Some(HostError::Unreachable { .. } | HostError::Lost { .. } | HostError::Unsupported(_)) => (4, None),
         _ => (1, None),
-    };
-    let failure = Failure { hint, ..Failure::new(format!("{error:#}")) };
+    }
+}
+
+fn tell(failure: &Failure, code: u8, json: bool) {
     if json {
         ui::print::document(&serde_json::json!({ "error": failure, "exit": code }));
     } else {
-        ui::print::note(&(ui::failure::render(&failure, 0) + "\n"));
+        ui::print::note(&(ui::failure::render(failure, 0) + "\n"));
     }
-    ExitCode::from(code)
 }
 
 /// Findings on standard error, or as a JSON document on standard output.
