@@ -98,7 +98,8 @@ fn four_containers_twice_then_one_edit() {
     assert_eq!(fs::read(user.world()).unwrap(), kept, "the second run touched the world");
     user.run(&["plan", "900", "103", "101", "102", "--detailed-exitcode"]).ends(0).says("4 guests: 4 unchanged");
 
-    user.edit("phoenix_lxc_configs.json", "\"memory_mb\": 1024", "\"memory_mb\": 1333");
+    let of_the_authority = "\"clone_from_ctid\": 900,\n            \"memory_mb\": ";
+    user.edit("phoenix_lxc_configs.json", &format!("{of_the_authority}1024"), &format!("{of_the_authority}1333"));
     let plan = user.run(&["plan", "900", "103", "101", "102", "--detailed-exitcode"]).ends(5);
     let named: Vec<&str> = plan.out.lines().filter(|line| line.contains(" -> ")).map(str::trim).collect();
     assert_eq!(named, ["memory 1024 -> 1333"], "{}", plan.out);

@@ -18,7 +18,8 @@ pub(in crate::engine) fn snapshot(life: &mut Life, name: &str) -> Result<Done> {
         return Ok(Done::Skipped(reason));
     }
     life.close_channel();
-    life.changes(difference("snapshot", present.then_some(name), Some(name), Cost::None));
+    let words = if present { format!("{name} taken again") } else { name.to_owned() };
+    life.changes(difference("snapshot", None, Some(&words), Cost::None));
     if present {
         life.begin(Irreversible::RemoveSnapshot { name: name.to_owned() })?;
         life.command(&pct::delsnapshot(life.id(), name))?;
