@@ -99,15 +99,18 @@ pub fn inventory(session: &Session) -> Result<Inventory> {
 /// The emulated node by itself: no configuration is needed where its file is named.
 ///
 /// # Errors
-/// When the world cannot be read, or a real node was named.
+/// When the world cannot be read, a real node was named, or a new world would begin from a broken configuration.
 pub fn sandbox(globals: &Globals) -> Result<Sandbox> {
     let path = world_path(globals)?;
-    let fresh = || match Session::open(globals) {
+    let (library, _) = super::session::library(globals);
+    let named = globals.host.as_deref().is_some_and(|host| host.starts_with("sandbox:"));
+    let fresh = match Session::open(globals) {
         Ok(session) => World::fresh(&session.site),
+        // A world is never extended later: none may begin without what a broken configuration would have named.
+        Err(error) if !path.exists() && (!named || globals.config.is_some()) => return Err(error),
         Err(_) => World::empty("pve"),
     };
-    let (library, _) = super::session::library(globals);
-    Ok(Sandbox::open(&path, fresh, options(globals, &library)?)?)
+    Ok(Sandbox::open(&path, || fresh, options(globals, &library)?)?)
 }
 
 /// Where the world of the emulated node is kept.
