@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use phoenix::model::{
-    Boot, Catalogue, Guest, GuestId, GuestKind, LxcNeeds, LxcSettings, Origin, RootDisk, ScriptKind, ScriptSpec, Site,
-    Step, Target,
+    Boot, Catalogue, Guest, GuestId, GuestKind, Image, LxcNeeds, LxcSettings, Origin, RootDisk, ScriptKind, ScriptSpec,
+    Site, Step, Target,
 };
 use phoenix::plan::{Edge, Graph, PlanError, Request, Rest, Verb, Wanted, Why, draw, make, order};
 
@@ -67,7 +67,7 @@ fn cloned(number: u32, source: u32, dependencies: &[u32]) -> Guest {
 /// 501 gateway, 6000 VM template, 5001 Portainer, 5002 Docker host, 601 and above guests with GPUs.
 fn platform() -> Site {
     let image =
-        Guest { kind: GuestKind::Vm, is_template: true, origin: Origin::Image("noble.img".into()), ..guest(6000) };
+        Guest { kind: GuestKind::Vm, is_template: true, origin: Origin::Image(Image::default()), ..guest(6000) };
     let mut site = site([
         cloned(501, 600, &[503]),
         cloned(502, 600, &[503]),

@@ -5,7 +5,7 @@ use super::file::File;
 use super::guest::{self, Draft};
 use super::json::{Data, Value};
 use crate::finding::Finding;
-use crate::model::{Guest, GuestKind, NfsVolume, Origin, RootDisk, StackUse};
+use crate::model::{Guest, GuestKind, Image, NfsVolume, Origin, RootDisk, StackUse};
 
 /// The environment of a stack that names none.
 const ENVIRONMENT: &str = "production";
@@ -97,6 +97,7 @@ fn origin(fields: &Fields) -> Origin {
     let source = guest::id(fields, "clone_from_vmid");
     let image = fields.string("template_image");
     let image = fields.string("template").or(image);
+    let sha256 = sha256(fields);
     match (source, image) {
         (Some(_), Some(_)) => {
             fields.reject(
@@ -104,19 +105,29 @@ fn origin(fields: &Fields) -> Origin {
                 "clone_from_vmid",
                 "and `template_image` exclude each other: a guest has one origin",
             );
-            Origin::Image(String::new())
+            Origin::Image(Image::default())
         }
         (Some(source), None) => Origin::Clone(source),
-        (None, Some(image)) => Origin::Image(image),
+        (None, Some(source)) => Origin::Image(Image { source, sha256 }),
         (None, None) => {
             if fields.value.get("clone_from_vmid").is_none() {
                 let finding = Finding::error("missing-origin", "the virtual machine has no origin")
                     .hint("`template_image`: a cloud image; or `clone_from_vmid`: another virtual machine");
                 fields.file.report(finding, fields.place.clone());
             }
-            Origin::Image(String::new())
+            Origin::Image(Image::default())
         }
     }
+}
+
+/// The digest of the image.
+fn sha256(fields: &Fields) -> Option<String> {
+    let text = fields.string("template_image_sha256")?;
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Some(text.to_lowercase());
+    }
+    fields.reject("bad-value", "template_image_sha256", "must be a SHA-256 digest: 64 hexadecimal digits");
+    None
 }
 
 fn network(fields: &Fields, guest: &mut Guest, defaults: &Defaults) {

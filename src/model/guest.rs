@@ -37,7 +37,16 @@ pub enum Origin {
     /// Another declared guest of the same kind.
     Clone(GuestId),
     /// A cloud image.
-    Image(String),
+    Image(Image),
+}
+
+/// A cloud image: a disk with an operating system that cloud-init sets up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// `https://...`, a volume id (`local:import/x.qcow2`), or an absolute path on the node.
+    pub source: String,
+    /// SHA-256 of the file in hex, lower case.
+    pub sha256: Option<String>,
 }
 
 /// `pre-configured` and `final-form`, and the snapshot that clones come from.

@@ -22,7 +22,7 @@ pub use boot::Boot;
 pub use catalogue::{Catalogue, LxcNeeds, ParamSpec, ParamType, Prepared, ScriptKind, ScriptSpec, Target};
 pub use firewall::{Direction, Firewall, FirewallAction, FirewallRule};
 pub use guest::{
-    Guest, HealthCheck, IdMap, LifecycleSnapshots, LxcSettings, Nvidia, Origin, PortainerRole, Role, VllmEngine,
+    Guest, HealthCheck, IdMap, Image, LifecycleSnapshots, LxcSettings, Nvidia, Origin, PortainerRole, Role, VllmEngine,
     VmSettings,
 };
 pub use id::{GuestId, GuestKind, InvalidGuestId};

@@ -34,7 +34,7 @@ pub(in crate::engine) fn define(life: &mut Life) -> Result<Done> {
             (Irreversible::Clone { from: source }, pct::clone(source, life.id(), &clone), words)
         }
         Origin::Image(image) => {
-            return Err(StepError::new(format!("a container cannot be made from the image {image}")));
+            return Err(StepError::new(format!("a container cannot be made from the image {}", image.source)));
         }
     };
     life.changes(difference("guest", None, Some(&words), Cost::None));
