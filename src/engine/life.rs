@@ -19,6 +19,7 @@ use crate::plan::PlannedGuest;
 use crate::pve::difference::Changes;
 use crate::pve::inventory::Present;
 use crate::pve::lxc::{self, Desired};
+use crate::pve::tool::Tool;
 
 /// How long a command is tried again while Proxmox says that something is locked.
 const LOCKED_DEADLINE: Duration = Duration::from_secs(600);
@@ -88,6 +89,16 @@ impl<'a> Life<'a> {
 
     pub(super) fn id(&self) -> GuestId {
         self.guest.id
+    }
+
+    /// Its tool of Proxmox.
+    pub(super) fn tool(&self) -> Tool {
+        self.tool_of(self.guest.id)
+    }
+
+    /// The tool of a guest of the same kind.
+    pub(super) fn tool_of(&self, id: GuestId) -> Tool {
+        Tool::of(self.guest.kind, id)
     }
 
     /// The guest on the node, as last read.
@@ -263,7 +274,7 @@ impl<'a> Life<'a> {
 }
 
 /// `pct set` of `pct set ...`.
-fn verb(command: &Command) -> String {
+pub(super) fn verb(command: &Command) -> String {
     match command.args.first() {
         Some(first) => format!("{} {first}", command.program),
         None => command.program.clone(),

@@ -7,13 +7,12 @@
 use std::time::Duration;
 
 use super::failure::{Result, StepError};
-use super::life::{Life, difference, unfinished_clones};
+use super::life::{Life, difference, unfinished_clones, verb};
 use super::record::Irreversible;
 use crate::command::{Command, Cost};
 use crate::host::Host;
 use crate::model::GuestId;
 use crate::op::{Op, OpValue, Place};
-use crate::pve::pct;
 
 /// How long a task that an earlier run began may still take.
 const TASK_DEADLINE: Duration = Duration::from_secs(30 * 60);
@@ -58,7 +57,7 @@ pub(super) fn free_source(life: &mut Life, source: GuestId) -> Result<()> {
 
 /// Removes a lock. Guests of one source find its lock at the same time: whoever comes second finds it gone.
 fn unlock(life: &mut Life, id: GuestId) -> Result<()> {
-    let done = life.command(&pct::unlock(id));
+    let done = life.command(&life.tool_of(id).unlock());
     life.refresh()?;
     if lock(life, id).is_some() { done.map(|_| ()) } else { Ok(()) }
 }
@@ -89,11 +88,16 @@ fn remains(life: &mut Life, ids: &[GuestId]) -> Result<()> {
         life.command(&Command::change("umount", ["--recursive", &root]))?;
     }
     unlock(life, id)?;
-    let command = pct::destroy_remains(id);
+    let command = life.tool().destroy_remains();
     let output = life.command(&command)?;
     life.refresh()?;
     if life.present().is_some() {
-        return Err(StepError::not_as_expected("`pct destroy`", "the guest is still there", &command, &output));
+        return Err(StepError::not_as_expected(
+            &format!("`{}`", verb(&command)),
+            "the guest is still there",
+            &command,
+            &output,
+        ));
     }
     Ok(())
 }
@@ -106,7 +110,7 @@ fn unfinished_snapshot(life: &mut Life, name: &str) -> Result<()> {
     let half = life.defined()?.config.snapshot(name).is_some_and(|section| section.get("snapstate").is_some());
     if half {
         life.changes(difference("unfinished snapshot", Some(name), None, Cost::None));
-        life.command(&pct::delsnapshot_remains(life.id(), name))?;
+        life.command(&life.tool().delsnapshot_remains(name))?;
     }
     life.refresh()?;
     settle(life)

@@ -4,7 +4,7 @@ use ring::digest;
 
 use super::guest_config::GuestConfig;
 use super::inventory::{config_path, lock_path};
-use super::pct::Options;
+use super::tool::Options;
 use crate::command::Cost;
 use crate::model::{GuestId, GuestKind};
 use crate::op::{Attributes, Content, Guard, Op};

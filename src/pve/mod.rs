@@ -8,7 +8,7 @@
 //! | [`property`], [`size`] | property strings, disk sizes |
 //! | [`guest_config`], [`storage`], [`firewall`] | the files under `/etc/pve` |
 //! | [`inventory`] | the state of a whole node from files, without a process |
-//! | [`pct`] | builders of commands, named after the subcommands they build |
+//! | [`tool`], [`pct`], [`qm`] | builders of commands, named after the subcommands they build |
 //! | [`lxc`], [`difference`] | what a declared container should look like, and how the present one differs |
 //!
 //! A kind of guest differs only in its builders and in what it desires; the lifecycle that uses them is one.
@@ -22,10 +22,12 @@ pub mod inventory;
 pub mod lxc;
 pub mod pct;
 pub mod property;
+pub mod qm;
 pub mod schema;
 pub mod size;
 pub mod storage;
 pub mod table;
+pub mod tool;
 
 /// The tag that marks guests made by phoenix.
 pub const MARK: &str = "phoenix";

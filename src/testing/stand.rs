@@ -15,6 +15,7 @@ use crate::host::{HostError, HostHandle};
 use crate::machine::{File, Machine, MachineError, Packages, Report, SecretStore};
 use crate::model::{GuestId, GuestKind, LxcNeeds, Prepared, ScriptKind, Site};
 use crate::op::{Attributes, Op, OpValue, Place};
+use crate::pve::tool::Tool;
 use crate::pve::{lxc, pct};
 use crate::sandbox::{Options, Sandbox, World};
 use crate::script::{self, Call, Entry, Library, Maker, Models, ScriptError, ScriptReport, StagedGuest};
@@ -77,7 +78,10 @@ impl Stand {
         let mut stand = Stand::on(sandbox, options, library, site, guest.id);
 
         let desired = lxc::desired(&stand.site, &guest, LxcNeeds::default(), &Prepared::default());
-        for command in [pct::create(guest.id, &declared.template, &desired.create_options()), pct::start(guest.id)] {
+        for command in [
+            pct::create(guest.id, &declared.template, &desired.create_options()),
+            Tool::of(guest.kind, guest.id).start(),
+        ] {
             let output = stand.host.run(&command)?;
             if !output.ok() {
                 return Err(StandError::Declared(format!("`{command}` failed: {}", output.tail(5))));

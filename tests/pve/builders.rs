@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use phoenix::command::{Command, Effect, Mode, Resource};
-use phoenix::model::GuestId;
-use phoenix::pve::{argv, pct};
+use phoenix::model::{GuestId, GuestKind};
+use phoenix::pve::tool::{Clone, Options, Tool};
+use phoenix::pve::{argv, pct, qm};
 
 fn id(number: u32) -> GuestId {
     number.try_into().unwrap()
 }
 
-fn options(pairs: &[(&str, &str)]) -> pct::Options {
+fn options(pairs: &[(&str, &str)]) -> Options {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
@@ -37,38 +38,50 @@ fn claims(command: &Command) -> BTreeSet<String> {
         .collect()
 }
 
+fn both() -> [Tool; 2] {
+    [GuestKind::Lxc, GuestKind::Vm].map(|kind| Tool::of(kind, id(101)))
+}
+
 fn all() -> Vec<Command> {
     let minute = Duration::from_secs(60);
-    let linked = pct::Clone { storage: Some("tank".into()), ..pct::Clone::default() };
-    let full = pct::Clone {
-        hostname: Some("web".into()),
+    let linked = Clone { storage: Some("tank".into()), ..Clone::default() };
+    let full = Clone {
+        name: Some("web".into()),
         snapname: Some("final-form".into()),
         full: true,
         storage: Some("tank".into()),
+        running: false,
     };
-    vec![
-        pct::create(
-            id(100),
-            "local:vztmpl/debian.tar.zst",
-            &options(&[("rootfs", "tank:8"), ("mp0", "tank:2,mp=/data")]),
-        ),
-        pct::clone(id(100), id(101), &linked),
-        pct::clone(id(100), id(101), &full),
-        pct::set(id(101), &options(&[("memory", "2048"), ("mp1", "/srv/www,mp=/var/www"), ("delete", "swap")])),
-        pct::start(id(101)),
-        pct::stop(id(101)),
-        pct::shutdown(id(101), minute),
-        pct::reboot(id(101), minute),
-        pct::snapshot(id(101), "pre-configured"),
-        pct::delsnapshot(id(101), "pre-configured"),
-        pct::rollback(id(101), "pre-configured"),
-        pct::template(id(101)),
-        pct::resize(id(101), "rootfs", "16G"),
-        pct::destroy(id(101)),
-        pct::destroy_remains(id(101)),
-        pct::unlock(id(101)),
+    let archive = "local:vztmpl/debian.tar.zst";
+    let image = "tank:0,import-from=local:import/debian.qcow2,discard=on";
+    let mut commands = vec![
+        pct::create(id(100), archive, &options(&[("rootfs", "tank:8"), ("mp0", "tank:2,mp=/data")])),
         pct::exec(id(101), ["ls", "-la"]),
-    ]
+        qm::create(id(100), &options(&[("scsi0", image), ("ide2", "tank:cloudinit"), ("agent", "enabled=1")])),
+        qm::guest_exec(id(101), minute, ["ls", "-la"]),
+    ];
+    for tool in both() {
+        let disk = if tool.name() == "pct" { "rootfs" } else { "scsi0" };
+        commands.extend([
+            tool.clone(id(102), &linked),
+            tool.clone(id(102), &full),
+            tool.set(&options(&[("memory", "2048"), ("tags", "phoenix"), ("delete", "nameserver")])),
+            tool.start(),
+            tool.stop(),
+            tool.shutdown(minute),
+            tool.reboot(minute),
+            tool.snapshot("pre-configured"),
+            tool.delsnapshot("pre-configured"),
+            tool.delsnapshot_remains("pre-configured"),
+            tool.rollback("pre-configured"),
+            tool.template(),
+            tool.resize(disk, "16G"),
+            tool.destroy(),
+            tool.destroy_remains(),
+            tool.unlock(),
+        ]);
+    }
+    commands
 }
 
 #[test]
@@ -85,21 +98,26 @@ fn options_are_written_in_one_form() {
     for command in all() {
         assert!(!command.args.iter().any(|word| word.starts_with("--") && word.contains('=')), "{command}");
     }
-    assert_eq!(
-        pct::clone(id(100), id(101), &pct::Clone { hostname: Some("web".into()), ..pct::Clone::default() }).to_string(),
-        "pct clone 100 101 --hostname web --full 0"
-    );
+    let clone = Clone { name: Some("web".into()), ..Clone::default() };
+    let [container, machine] = both();
+    assert_eq!(container.clone(id(102), &clone).to_string(), "pct clone 101 102 --hostname web --full 0");
+    assert_eq!(machine.clone(id(102), &clone).to_string(), "qm clone 101 102 --name web --full 0");
+    assert_eq!(container.resize("rootfs", "16G").to_string(), "pct resize 101 rootfs 16G");
+    assert_eq!(machine.resize("scsi0", "16G").to_string(), "qm disk resize 101 scsi0 16G");
     assert_eq!(pct::exec(id(101), ["ls", "-la"]).to_string(), "pct exec 101 -- ls -la");
 }
 
 #[test]
-fn a_clone_has_its_source_to_itself_and_a_share_of_the_storage() {
-    let linked = pct::Clone { storage: Some("tank".into()), ..pct::Clone::default() };
-    let command = pct::clone(id(100), id(101), &linked);
-    let expected = ["100 exclusive", "101 exclusive", "tank at most 4"];
-    assert_eq!(claims(&command), expected.map(str::to_owned).into());
+fn a_container_being_cloned_is_locked_and_a_stopped_machine_is_shared() {
+    let linked = Clone { storage: Some("tank".into()), ..Clone::default() };
+    let [container, machine] = both();
+    let of = |tool: Tool, running| claims(&tool.clone(id(102), &Clone { running, ..linked.clone() }));
+    let expected = |source: &str| [source, "102 exclusive", "tank at most 4"].map(str::to_owned).into();
+    assert_eq!(of(container, false), expected("101 exclusive"));
+    assert_eq!(of(machine, false), expected("101 shared"));
+    assert_eq!(of(machine, true), expected("101 exclusive"));
     // Proxmox refuses `--storage` for linked clones.
-    assert!(!command.args.contains(&"--storage".to_owned()));
+    assert!(!machine.clone(id(102), &linked).args.contains(&"--storage".to_owned()));
 }
 
 #[test]
@@ -108,4 +126,16 @@ fn new_volumes_claim_their_storages_and_directories_do_not() {
     let command = pct::create(id(100), "local:vztmpl/debian.tar.zst", &options);
     let expected = ["100 exclusive", "bulk at most 4", "tank at most 4"];
     assert_eq!(claims(&command), expected.map(str::to_owned).into());
+}
+
+#[test]
+fn disks_and_cloud_init_drives_claim_their_storages() {
+    let options = options(&[
+        ("scsi0", "tank:0,import-from=local:import/debian.qcow2"),
+        ("ide2", "bulk:cloudinit"),
+        ("sata0", "none,media=cdrom"),
+        ("cicustom", "vendor=local:snippets/vendor.yaml"),
+    ]);
+    let expected = ["100 exclusive", "bulk at most 4", "tank at most 4"];
+    assert_eq!(claims(&qm::create(id(100), &options)), expected.map(str::to_owned).into());
 }

@@ -13,6 +13,7 @@ use phoenix::pve::inventory::Present;
 use phoenix::pve::lxc::{Desired, desired, difference};
 use phoenix::pve::property::Properties;
 use phoenix::pve::table::grammar_of;
+use phoenix::pve::tool::Tool;
 use phoenix::pve::{argv, pct};
 
 use crate::plan::{guest, id, site};
@@ -104,7 +105,7 @@ fn written(current: &mut Section, options: &[(String, String)]) {
 fn applied(present: &Present, changes: &Changes) -> Present {
     let mut after = present.clone();
     if let Some(options) = changes.set_options() {
-        let command = pct::set(id(100), &options);
+        let command = Tool::of(GuestKind::Lxc, id(100)).set(&options);
         let argv: Vec<String> = std::iter::once(command.program.clone()).chain(command.args.clone()).collect();
         let call = argv::parse(&argv);
         assert!(call.is_ok(), "{command}\n{}", call.unwrap_err().stderr);

@@ -1,11 +1,10 @@
-//! Configure: every differing key in one `pct set`, raw lines by an edit under Proxmox's own lock.
+//! Configure: every differing key in one `set`, raw lines by an edit under Proxmox's own lock.
 
 use super::{Done, Life, Result, StepError, difference, host_paths};
 use crate::command::Cost;
 use crate::event::Difference;
 use crate::op::Place;
 use crate::pve::difference::{Changes, KeyDifference};
-use crate::pve::pct;
 
 /// Brings the configuration in line. What a running guest only takes with a restart waits for consent.
 pub(in crate::engine) fn configure(life: &mut Life) -> Result<Done> {
@@ -28,7 +27,7 @@ pub(in crate::engine) fn configure(life: &mut Life) -> Result<Done> {
     }
     life.touch()?;
     if let Some(options) = changes.set_options() {
-        life.command(&pct::set(life.id(), &options))?;
+        life.command(&life.tool().set(&options))?;
         life.refresh()?;
     }
     if changes.raw.is_some() {

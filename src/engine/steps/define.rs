@@ -8,6 +8,7 @@ use crate::engine::repair;
 use crate::model::{GuestId, Origin};
 use crate::pve::lxc;
 use crate::pve::pct;
+use crate::pve::tool::Clone;
 
 /// Makes the guest if it is not there.
 pub(in crate::engine) fn define(life: &mut Life) -> Result<Done> {
@@ -31,7 +32,7 @@ pub(in crate::engine) fn define(life: &mut Life) -> Result<Done> {
                 None if clone.full => format!("cloned from {source}"),
                 None => format!("linked to {source}"),
             };
-            (Irreversible::Clone { from: source }, pct::clone(source, life.id(), &clone), words)
+            (Irreversible::Clone { from: source }, life.tool_of(source).clone(life.id(), &clone), words)
         }
         Origin::Image(image) => {
             return Err(StepError::new(format!("a container cannot be made from the image {}", image.source)));
@@ -72,24 +73,25 @@ fn take_over(life: &mut Life) -> Result<Done> {
 }
 
 /// How the guest is cloned: linked to a template where the storage can, else copied, from the snapshot meant for it.
-fn clone_of(life: &Life, source: GuestId) -> Result<pct::Clone> {
+fn clone_of(life: &Life, source: GuestId) -> Result<Clone> {
     let Some(present) = life.sight.inventory.guests.get(&source) else {
         let hint = format!("`phoenix create {source}` makes it");
         return Err(StepError::with_hint(format!("guest {source}, which it is cloned from, is not on the node"), hint));
     };
     let storage = life.guest.root.storage.clone();
-    let copy = pct::Clone {
-        hostname: Some(life.guest.name.clone()),
+    let copy = Clone {
+        name: Some(life.guest.name.clone()),
         snapname: None,
         full: true,
         storage: Some(storage.clone()),
+        running: present.running,
     };
     if present.config.is_template() {
-        return Ok(pct::Clone { full: !lxc::can_link(&present.config, &life.sight.inventory, &storage), ..copy });
+        return Ok(Clone { full: !lxc::can_link(&present.config, &life.sight.inventory, &storage), ..copy });
     }
     let wanted = life.run.site.guest(source).and_then(|guest| guest.snapshots.template.clone());
     match wanted {
-        Some(name) if present.config.snapshot(&name).is_some() => Ok(pct::Clone { snapname: Some(name), ..copy }),
+        Some(name) if present.config.snapshot(&name).is_some() => Ok(Clone { snapname: Some(name), ..copy }),
         Some(name) if lxc::snapshot_obstacle(&present.config, &life.sight.inventory).is_none() => {
             Err(StepError::with_hint(
                 format!("guest {source} has no snapshot `{name}` to clone from"),

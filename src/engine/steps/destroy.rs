@@ -1,9 +1,8 @@
 //! Destroy: the guest with its volumes, then its record. Directories of the node that it only showed stay.
 
-use super::{Done, Life, Result, StepError, difference};
+use super::{Done, Life, Result, StepError, difference, verb};
 use crate::command::Cost;
 use crate::engine::record::Irreversible;
-use crate::pve::pct;
 
 /// Destroys the stopped guest.
 pub(in crate::engine) fn destroy(life: &mut Life) -> Result<Done> {
@@ -11,19 +10,24 @@ pub(in crate::engine) fn destroy(life: &mut Life) -> Result<Done> {
         return forgotten(life);
     };
     if present.config.current.is_on("protection") {
-        let id = life.id();
+        let (id, tool) = (life.id(), life.tool());
         return Err(StepError::with_hint(
             "it is protected (`protection: 1`)",
-            format!("`pct set {id} --protection 0` lifts the protection"),
+            format!("`{tool} set {id} --protection 0` lifts the protection"),
         ));
     }
     life.changes(difference("guest", Some(&life.guest.name.clone()), None, Cost::None));
     life.begin(Irreversible::Destroy)?;
-    let command = pct::destroy(life.id());
+    let command = life.tool().destroy();
     let output = life.command(&command)?;
     life.refresh()?;
     if life.present().is_some() {
-        return Err(StepError::not_as_expected("`pct destroy`", "the guest is still there", &command, &output));
+        return Err(StepError::not_as_expected(
+            &format!("`{}`", verb(&command)),
+            "the guest is still there",
+            &command,
+            &output,
+        ));
     }
     life.forget()?;
     Ok(Done::Changed)

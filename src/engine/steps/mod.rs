@@ -28,7 +28,7 @@ pub(super) use storage::storage;
 pub(super) use template::template;
 
 use super::failure::{Result, StepError};
-use super::life::{Life, difference};
+use super::life::{Life, difference, verb};
 
 /// How a step ended when it did not fail.
 #[derive(Clone, Debug, PartialEq, Eq)]

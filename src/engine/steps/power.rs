@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::{Done, Life, Result, StepError, difference};
 use crate::command::{Command, Cost};
-use crate::pve::pct;
 
 /// How long init may take to end before the container is stopped hard.
 const SHUTDOWN: Duration = Duration::from_secs(60);
@@ -20,7 +19,7 @@ pub(in crate::engine) fn start(life: &mut Life) -> Result<Done> {
     } else {
         life.changes(difference("state", Some("stopped"), Some("running"), Cost::None));
     }
-    turn(life, pct::start(life.id()), true)?;
+    turn(life, life.tool().start(), true)?;
     life.restarts = false;
     life.record.restart_due = false;
     life.keep()?;
@@ -39,7 +38,7 @@ pub(in crate::engine) fn stop(life: &mut Life) -> Result<Done> {
 
 pub(super) fn halt(life: &mut Life) -> Result<()> {
     life.close_channel();
-    turn(life, pct::shutdown(life.id(), SHUTDOWN), false)
+    turn(life, life.tool().shutdown(SHUTDOWN), false)
 }
 
 fn turn(life: &mut Life, command: Command, running: bool) -> Result<()> {

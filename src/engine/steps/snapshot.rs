@@ -1,9 +1,9 @@
 //! Snapshots of a guest's life: one before its first feature ever, and those of the end, retaken when it was changed.
 
-use super::{Done, Life, Result, StepError, difference};
+use super::{Done, Life, Result, StepError, difference, verb};
 use crate::command::Cost;
 use crate::engine::record::Irreversible;
-use crate::pve::{lxc, pct};
+use crate::pve::lxc;
 
 /// Takes the snapshot of this name if the guest's life asks for it now.
 pub(in crate::engine) fn snapshot(life: &mut Life, name: &str) -> Result<Done> {
@@ -22,7 +22,7 @@ pub(in crate::engine) fn snapshot(life: &mut Life, name: &str) -> Result<Done> {
     life.changes(difference("snapshot", None, Some(&words), Cost::None));
     if present {
         life.begin(Irreversible::RemoveSnapshot { name: name.to_owned() })?;
-        life.command(&pct::delsnapshot(life.id(), name))?;
+        life.command(&life.tool().delsnapshot(name))?;
     }
     take(life, name)?;
     Ok(Done::Changed)
@@ -46,11 +46,16 @@ fn before_features(life: &mut Life, name: &str) -> Result<Done> {
 
 fn take(life: &mut Life, name: &str) -> Result<()> {
     life.begin(Irreversible::Snapshot { name: name.to_owned() })?;
-    let command = pct::snapshot(life.id(), name);
+    let command = life.tool().snapshot(name);
     let output = life.command(&command)?;
     life.refresh()?;
     if !exists(life, name)? {
-        return Err(StepError::not_as_expected("`pct snapshot`", "there is no such snapshot", &command, &output));
+        return Err(StepError::not_as_expected(
+            &format!("`{}`", verb(&command)),
+            "there is no such snapshot",
+            &command,
+            &output,
+        ));
     }
     life.record.stale_snapshots.remove(name);
     life.done()

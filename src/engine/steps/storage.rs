@@ -2,9 +2,8 @@
 //! them is a matter of keys, and done with all others.
 
 use super::configure::{as_difference, is_size};
-use super::{Done, Life, Result, StepError};
+use super::{Done, Life, Result, StepError, verb};
 use crate::command::Cost;
-use crate::pve::pct;
 
 /// Grows disks. Nothing is ever shrunk.
 pub(in crate::engine) fn storage(life: &mut Life) -> Result<Done> {
@@ -19,13 +18,13 @@ pub(in crate::engine) fn storage(life: &mut Life) -> Result<Done> {
     growing.for_each(|one| life.changes(one));
     for (disk, size) in &changes.resize {
         life.touch()?;
-        let command = pct::resize(life.id(), disk, size);
+        let command = life.tool().resize(disk, size);
         let output = life.command(&command)?;
         life.refresh()?;
         // The exit status says nothing.
         if life.differences()?.resize.iter().any(|(small, _)| small == disk) {
             return Err(StepError::not_as_expected(
-                "`pct resize`",
+                &format!("`{}`", verb(&command)),
                 "the disk is as small as before",
                 &command,
                 &output,

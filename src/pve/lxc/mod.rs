@@ -13,7 +13,7 @@ pub use volumes::{Disk, can_link, disks, snapshot_obstacle};
 use super::difference::Changes;
 use super::guest_config::GuestConfig;
 use super::inventory::Present;
-use super::pct::Options;
+use super::tool::Options;
 use crate::model::{Address, BindMount, Guest, GuestKind, LxcNeeds, Nic, Prepared, RootDisk, Site, Volume};
 
 /// A container as declared, in Proxmox's terms. Whatever is not in here is not ours and is left alone.
