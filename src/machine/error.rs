@@ -71,6 +71,16 @@ pub enum MachineError {
         /// Its last log lines, if they could be read.
         output: String,
     },
+    /// A compose project did not come up.
+    #[error("compose project {project}: {reason}")]
+    Compose {
+        /// Its name.
+        project: String,
+        /// The service and its state, or what compose said.
+        reason: String,
+        /// The service's last log lines, or compose's own.
+        output: String,
+    },
     /// Something did not come about in time.
     #[error("waited {} s for {on}: {last}", after.as_secs())]
     Waited {
@@ -180,6 +190,9 @@ impl MachineError {
             | MachineError::Certificate { hint, .. } => hint.clone(),
             MachineError::Packages { cause, .. } => cause.hint().map(str::to_owned),
             MachineError::Unit { unit, .. } => Some(format!("`journalctl -u {unit}` on the machine tells more")),
+            MachineError::Compose { project, .. } => {
+                Some(format!("`docker compose -p {project} logs` on the machine tells more"))
+            }
             MachineError::Op { source, .. } => op_hint(source.kind).map(str::to_owned),
             _ => None,
         }
@@ -199,6 +212,7 @@ impl MachineError {
         match self {
             MachineError::Exec { output, .. }
             | MachineError::Packages { output, .. }
+            | MachineError::Compose { output, .. }
             | MachineError::Unit { output, .. } => Some(output.as_str()).filter(|text| !text.is_empty()),
             _ => None,
         }

@@ -180,6 +180,20 @@ impl Machine {
         }
     }
 
+    /// Runs a program that changes something; how it ends is for the caller to judge.
+    pub(super) fn attempt(&self, argv: &[String], timeout: Duration) -> Result<Output, MachineError> {
+        let exec = spec(argv, &Exec { timeout, ..Exec::default() }, Effect::Change)?;
+        match self.one(Op::Exec(exec))? {
+            OpValue::Output(output) => {
+                if output.assumed {
+                    self.assumed(argv);
+                }
+                Ok(output)
+            }
+            _ => Err(self.broken(format!("another answer than asked for by `{}`", shown(argv)))),
+        }
+    }
+
     /// Runs one of the system's own tools, which must succeed.
     pub(super) fn tool(&self, argv: &[&str]) -> Result<Output, MachineError> {
         let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
@@ -207,7 +221,7 @@ fn spec(argv: &[String], options: &Exec, effect: Effect) -> Result<op::Exec, Mac
 }
 
 /// A program as one would type it; `sh -c` is left out.
-fn shown(argv: &[String]) -> String {
+pub(super) fn shown(argv: &[String]) -> String {
     match argv {
         [sh, c, line] if sh == "sh" && c == "-c" => line.clone(),
         _ => shlex::try_join(argv.iter().map(String::as_str)).unwrap_or_default(),
@@ -224,7 +238,7 @@ fn watch_name(argv: &[String], options: &Exec) -> String {
     format!("exec-{}", &sha256(identity.as_bytes())[..16])
 }
 
-fn failed(shown: &str, output: &Output) -> MachineError {
+pub(super) fn failed(shown: &str, output: &Output) -> MachineError {
     let hint = (output.code == 127).then(|| "the program is not installed: declare its package before".to_owned());
     MachineError::Exec { command: shown.to_owned(), code: output.code, output: output.tail(LAST_LINES), hint }
 }

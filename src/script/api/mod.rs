@@ -1,6 +1,7 @@
 //! What scripts can call. Every verb is one entry of a table: its [`Signature`] and what it does. The tables are
 //! registered with engines here and read by the checks, so that both know the same names, options and types.
 
+mod compose;
 mod control;
 mod exec;
 mod facts;
@@ -44,8 +45,16 @@ pub(crate) const fn verb<C>(signature: Signature, call: fn(&Given<C>) -> Answer)
 }
 
 /// Tables of features and apps.
-const RUN: [&[Verb<Arc<Run>>]; 7] =
-    [files::VERBS, system::VERBS, exec::VERBS, network::VERBS, facts::VERBS, knowledge::VERBS, control::VERBS];
+const RUN: [&[Verb<Arc<Run>>]; 8] = [
+    files::VERBS,
+    system::VERBS,
+    exec::VERBS,
+    compose::VERBS,
+    network::VERBS,
+    facts::VERBS,
+    knowledge::VERBS,
+    control::VERBS,
+];
 
 /// Tables of program models.
 const MODEL: [&[Verb<Calling>]; 1] = [model::VERBS];
