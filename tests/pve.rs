@@ -4,3 +4,4 @@ mod argv;
 mod builders;
 mod files;
 mod lxc;
+mod vm;

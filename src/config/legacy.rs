@@ -94,6 +94,21 @@ pub fn template_volume(path: &str, storages: &[NodeStorage]) -> Option<String> {
     })
 }
 
+/// Where the vendor publishes a cloud image that is named by its file alone, as the predecessor did.
+pub fn cloud_image(file: &str) -> Option<String> {
+    const DEBIAN: [(&str, &str); 3] = [("11", "bullseye"), ("12", "bookworm"), ("13", "trixie")];
+    if file.contains(['/', ':']) {
+        return None;
+    }
+    if let Some((release, rest)) = file.split_once("-server-cloudimg-") {
+        let is_image = matches!(rest, "amd64.img" | "arm64.img");
+        return is_image.then(|| format!("https://cloud-images.ubuntu.com/{release}/current/{file}"));
+    }
+    let (version, _) = file.strip_prefix("debian-")?.strip_suffix(".qcow2")?.split_once("-generic")?;
+    let (_, release) = DEBIAN.iter().find(|(known, _)| *known == version)?;
+    Some(format!("https://cloud.debian.org/images/cloud/{release}/latest/{file}"))
+}
+
 /// A health check that runs one of the predecessor's own scripts, which are not here.
 pub fn is_foreign_script(command: &str) -> bool {
     command.starts_with(INSTALLED)
@@ -127,6 +142,23 @@ mod tests {
         assert_eq!(kept.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), ["chown", "net_admin"]);
         assert_eq!(lxc_option("nesting=1"), None);
         assert_eq!(lxc_option("lxc.mount.auto"), None);
+    }
+
+    #[test]
+    fn images_are_found_at_their_vendors() {
+        let url = |file| cloud_image(file).unwrap_or_default();
+        assert_eq!(
+            url("noble-server-cloudimg-amd64.img"),
+            "https://cloud-images.ubuntu.com/noble/current/noble-server-cloudimg-amd64.img"
+        );
+        assert_eq!(
+            url("debian-12-genericcloud-amd64.qcow2"),
+            "https://cloud.debian.org/images/cloud/bookworm/latest/debian-12-genericcloud-amd64.qcow2"
+        );
+        for unknown in ["debian-12-standard.tar.zst", "ubuntu.img", "local:import/debian-12-generic-amd64.qcow2"] {
+            assert_eq!(cloud_image(unknown), None, "{unknown}");
+        }
+        assert_eq!(cloud_image("https://example.org/noble-server-cloudimg-amd64.img"), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::decode::Fields;
 use super::file::File;
 use super::guest::{self, Draft};
 use super::json::{Data, Value};
+use super::legacy;
 use crate::finding::Finding;
 use crate::model::{Guest, GuestKind, Image, NfsVolume, Origin, RootDisk, StackUse};
 
@@ -12,6 +13,23 @@ const ENVIRONMENT: &str = "production";
 
 /// Size of a template's disk in GiB when nothing is declared: what the predecessor made of every image.
 const IMAGE_GB: u32 = 32;
+
+/// Options of `qm set` that follow from fields.
+const DECLARED: [(&str, &str); 13] = [
+    ("ciuser", "user_config.username"),
+    ("cores", "cores"),
+    ("ipconfig0", "network_config.ip"),
+    ("memory", "memory_mb"),
+    ("name", "name"),
+    ("nameserver", "network_config.nameserver"),
+    ("net0", "network_bridge"),
+    ("onboot", "start_at_boot"),
+    ("scsi0", "disk_size_gb"),
+    ("searchdomain", "network_config.searchdomain"),
+    ("sshkeys", "user_config.ssh_keys"),
+    ("startup", "boot_order"),
+    ("tags", "tags"),
+];
 
 /// `vm_defaults`.
 #[derive(Default)]
@@ -80,6 +98,8 @@ fn draft<'a>(file: &'a File, item: &'a Value, defaults: &Defaults) -> Option<Dra
     }
     if let Some(user) = fields.map("user_config") {
         guest.vm.username = user.string("username");
+        guest.vm.ssh_keys =
+            user.texts("ssh_keys").into_iter().filter_map(|(key, at)| ssh_key(&user, key, at)).collect();
         user.finish();
     }
     guest.vm.nfs = fields.maps("volumes").into_iter().filter_map(nfs_volume).collect();
@@ -95,10 +115,10 @@ fn draft<'a>(file: &'a File, item: &'a Value, defaults: &Defaults) -> Option<Dra
 
 fn origin(fields: &Fields) -> Origin {
     let source = guest::id(fields, "clone_from_vmid");
-    let image = fields.string("template_image");
-    let image = fields.string("template").or(image);
+    let named = fields.string("template_image").map(|image| ("template_image", image));
+    let named = fields.string("template").map(|image| ("template", image)).or(named);
     let sha256 = sha256(fields);
-    match (source, image) {
+    match (source, named) {
         (Some(_), Some(_)) => {
             fields.reject(
                 "two-origins",
@@ -108,7 +128,7 @@ fn origin(fields: &Fields) -> Origin {
             Origin::Image(Image::default())
         }
         (Some(source), None) => Origin::Clone(source),
-        (None, Some(source)) => Origin::Image(Image { source, sha256 }),
+        (None, Some((field, written))) => Origin::Image(image(fields, field, &written, sha256)),
         (None, None) => {
             if fields.value.get("clone_from_vmid").is_none() {
                 let finding = Finding::error("missing-origin", "the virtual machine has no origin")
@@ -118,6 +138,54 @@ fn origin(fields: &Fields) -> Origin {
             Origin::Image(Image::default())
         }
     }
+}
+
+/// The image: a URL, a volume of the node, a path on it, or the name of a vendor's file.
+fn image(fields: &Fields, field: &'static str, written: &str, sha256: Option<String>) -> Image {
+    let is_url = |source: &str| source.contains("://");
+    let is_on_node = written.starts_with('/') || (!is_url(written) && written.contains(':'));
+    let source = match legacy::cloud_image(written) {
+        Some(url) => url,
+        None if is_url(written) || is_on_node => written.to_owned(),
+        None => {
+            fields.reject(
+                "unknown-image",
+                field,
+                "must be the URL of a cloud image, a volume (`local:import/FILE.qcow2`), an absolute path on the node, \
+                 or the name of a cloud image of Debian or Ubuntu",
+            );
+            return Image::default();
+        }
+    };
+    if is_url(&source) && sha256.is_none() {
+        if source.starts_with("https://") {
+            let finding = Finding::warning("unpinned-image", format!("nothing tells whether {source} is what it was"))
+                .hint("`template_image_sha256`: the digest that the vendor publishes beside the file");
+            fields.file.report(finding, fields.span(field));
+        } else {
+            fields.reject("bad-value", field, "must begin with https://, or have a `template_image_sha256`");
+        }
+    }
+    Image { source, sha256 }
+}
+
+/// A public key as `authorized_keys` has it: a type, its body, perhaps a comment.
+fn ssh_key(fields: &Fields, text: &str, span: std::ops::Range<usize>) -> Option<String> {
+    let mut words = text.split_whitespace();
+    let kinds = ["ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"];
+    let known = words.next().is_some_and(|kind| kinds.iter().any(|start| kind.starts_with(start)));
+    let body = words.next().filter(|body| body.starts_with("AAAA") && body.bytes().all(is_base64));
+    if known && body.is_some() && !text.contains('\n') {
+        return Some(text.trim().to_owned());
+    }
+    let finding = Finding::error("bad-value", "`ssh_keys` must hold public SSH keys")
+        .hint("the line of a `.pub` file: \"ssh-ed25519 AAAA... name\"");
+    fields.file.report(finding, span);
+    None
+}
+
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
 }
 
 /// The digest of the image.
@@ -151,9 +219,15 @@ fn network(fields: &Fields, guest: &mut Guest, defaults: &Defaults) {
 fn option(fields: &Fields, text: &str, span: std::ops::Range<usize>) -> Option<(String, String)> {
     let bare = text.trim().trim_start_matches('-');
     let option = bare.split_once(['=', ' ']).map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
-    if option.is_none() {
+    let Some((name, _)) = &option else {
         let finding = Finding::error("bad-value", format!("`{text}` must be an option of `qm set` with its value"));
         fields.file.report(finding.hint("for example \"cpu=host\""), span);
+        return None;
+    };
+    if let Some((_, field)) = DECLARED.iter().find(|(option, _)| option == name) {
+        let finding = Finding::error("declared-option", format!("`{name}` is not for `qm_options`"));
+        fields.file.report(finding.hint(format!("`{field}` declares it")), span);
+        return None;
     }
     option
 }

@@ -161,6 +161,8 @@ pub struct LxcSettings {
 pub struct VmSettings {
     /// User that cloud-init creates.
     pub username: Option<String>,
+    /// Public SSH keys that may log in as this user, as in `authorized_keys`.
+    pub ssh_keys: Vec<String>,
     /// NFS exports mounted inside.
     pub nfs: Vec<NfsVolume>,
     /// Docker stacks deployed here.

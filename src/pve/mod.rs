@@ -9,14 +9,17 @@
 //! | [`guest_config`], [`storage`], [`firewall`] | the files under `/etc/pve` |
 //! | [`inventory`] | the state of a whole node from files, without a process |
 //! | [`tool`], [`pct`], [`qm`] | builders of commands, named after the subcommands they build |
-//! | [`lxc`], [`difference`] | what a declared container should look like, and how the present one differs |
+//! | [`guest`], [`difference`] | what a declared guest should look like, and how the present one differs |
+//! | [`lxc`], [`vm`] | the same of containers and of virtual machines |
 //!
 //! A kind of guest differs only in its builders and in what it desires; the lifecycle that uses them is one.
 
 pub mod argv;
+mod comparison;
 pub mod difference;
 pub mod firewall;
 pub mod format;
+pub mod guest;
 pub mod guest_config;
 pub mod inventory;
 pub mod lxc;
@@ -28,6 +31,7 @@ pub mod size;
 pub mod storage;
 pub mod table;
 pub mod tool;
+pub mod vm;
 
 /// The tag that marks guests made by phoenix.
 pub const MARK: &str = "phoenix";

@@ -49,7 +49,7 @@ impl Storage {
     /// Whether it can do that, after the storage plugins' own feature tables.
     pub fn can(&self, capability: Capability) -> bool {
         let block = matches!(self.kind.as_str(), "zfspool" | "lvmthin" | "rbd" | "btrfs");
-        let files = matches!(self.kind.as_str(), "dir" | "nfs" | "cifs");
+        let files = self.keeps_files();
         let chained = self.kind == "lvm" && self.is_on("snapshot-as-volume-chain");
         match capability {
             Capability::ContainerSnapshot | Capability::ContainerLinkedClone => block,
@@ -60,9 +60,27 @@ impl Storage {
         }
     }
 
+    /// Whether its volumes are files in a directory.
+    pub fn keeps_files(&self) -> bool {
+        matches!(self.kind.as_str(), "dir" | "nfs" | "cifs")
+    }
+
     /// Whether it may hold this content.
     pub fn holds(&self, content: &str) -> bool {
         self.content.iter().any(|held| held == content)
+    }
+
+    /// Where it keeps files of this content (`snippets`, `import`, `vztmpl`) on the node; absent when it keeps no files.
+    pub fn directory(&self, content: &str) -> Option<String> {
+        let own = self.properties.get("content-dirs").into_iter().flat_map(|list| list.split(','));
+        let own = own.filter_map(|entry| entry.split_once('=')).find(|(name, _)| *name == content);
+        let below = match (own, content) {
+            (Some((_, directory)), _) => directory.trim_matches('/'),
+            (None, "vztmpl") => "template/cache",
+            (None, "iso") => "template/iso",
+            (None, other) => other,
+        };
+        Some(format!("{}/{below}", self.properties.get("path")?))
     }
 
     /// Whether it is switched on and exists on this node.

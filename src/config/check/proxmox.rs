@@ -68,8 +68,10 @@ fn values(draft: &Draft) {
     for (option, value, path) in asked.into_iter().filter(|(_, value, _)| !value.is_empty()) {
         refuse(draft, command, option, &value, &path);
     }
-    for (at, (option, value)) in guest.vm.options.iter().enumerate() {
-        refuse(draft, "qm set", option, value, &format!("qm_options.{at}"));
+    for (option, value) in &guest.vm.options {
+        let written = |text: &str| text.trim().trim_start_matches('-').starts_with(option.as_str());
+        let path = texts(draft, "qm_options").find(|(text, _)| written(text)).map(|(_, path)| path);
+        refuse(draft, "qm set", option, value, &path.unwrap_or_else(|| "qm_options".to_owned()));
     }
 }
 

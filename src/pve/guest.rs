@@ -1,0 +1,76 @@
+//! A guest of either kind: what is desired of it, how it differs, what Proxmox can do with its disks. Here, and in
+//! [`super::tool`], is what the kinds differ in for those who take guests through their lives.
+
+use super::difference::Changes;
+use super::guest_config::GuestConfig;
+use super::inventory::{Inventory, Present};
+use super::{lxc, vm};
+use crate::command::Command;
+use crate::model::{Guest, GuestId, GuestKind, LxcNeeds, Prepared, Site};
+
+/// A guest as declared, in Proxmox's terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Desired {
+    /// A container.
+    Lxc(lxc::Desired),
+    /// A virtual machine.
+    Vm(vm::Desired),
+}
+
+impl Desired {
+    /// The guest that is declared, on a node with these storages, with what its scripts ask of a container (`needs`,
+    /// `prepared`).
+    pub fn of(site: &Site, guest: &Guest, inventory: &Inventory, needs: LxcNeeds, prepared: &Prepared) -> Desired {
+        match guest.kind {
+            GuestKind::Lxc => Desired::Lxc(lxc::desired(site, guest, needs, prepared)),
+            GuestKind::Vm => {
+                let snippets = vm::Snippets::storage(&inventory.storages, &inventory.node);
+                Desired::Vm(vm::desired(guest, snippets))
+            }
+        }
+    }
+
+    /// How the present guest differs from it, and what mends it. `source` is the configuration of the guest it was
+    /// cloned from.
+    pub fn difference(&self, present: &Present, source: Option<&GuestConfig>) -> Changes {
+        match self {
+            Desired::Lxc(desired) => lxc::difference(desired, present, source),
+            Desired::Vm(desired) => vm::difference(desired, present, source),
+        }
+    }
+
+    /// The command that makes it from what it comes from: a template archive of containers, an image of virtual
+    /// machines; each a volume id or an absolute path of the node.
+    pub fn create(&self, id: GuestId, from: &str, inventory: &Inventory) -> Command {
+        match self {
+            Desired::Lxc(desired) => super::pct::create(id, from, &desired.create_options()),
+            Desired::Vm(desired) => {
+                super::qm::create(id, &desired.create_options(from, inventory.storage(&desired.root.storage)))
+            }
+        }
+    }
+
+    /// Files of the node that its configuration names; they have to be there before.
+    pub fn files(&self) -> Vec<&vm::NodeFile> {
+        match self {
+            Desired::Lxc(_) => Vec::new(),
+            Desired::Vm(desired) => desired.files().collect(),
+        }
+    }
+}
+
+/// Why Proxmox cannot take a snapshot of this guest; absent: it can.
+pub fn snapshot_obstacle(present: &Present, inventory: &Inventory) -> Option<String> {
+    match present.kind {
+        GuestKind::Lxc => lxc::snapshot_obstacle(&present.config, inventory),
+        GuestKind::Vm => vm::snapshot_obstacle(&present.config, inventory),
+    }
+}
+
+/// Whether a clone whose root disk is to lie on `storage` can be linked to this template.
+pub fn can_link(template: &Present, inventory: &Inventory, storage: &str) -> bool {
+    match template.kind {
+        GuestKind::Lxc => lxc::can_link(&template.config, inventory, storage),
+        GuestKind::Vm => vm::can_link(&template.config, inventory, storage),
+    }
+}
