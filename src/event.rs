@@ -67,6 +67,15 @@ pub struct Difference {
     pub cost: Cost,
 }
 
+/// A guest's part of the longest chain of guests that had to wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Guest.
+    pub guest: GuestId,
+    /// Node time of its turn.
+    pub elapsed: Duration,
+}
+
 /// Weight of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -152,6 +161,15 @@ pub enum Event {
         /// Node time it took.
         elapsed: Duration,
     },
+    /// A guest was asked how it is, by one of its scripts or by a declared check.
+    Check {
+        /// Guest.
+        guest: GuestId,
+        /// The script or the check.
+        name: String,
+        /// Why it is not healthy; absent: it is.
+        cause: Option<Failure>,
+    },
     /// A guest waits for something, with a deadline.
     Waiting {
         /// Guest.
@@ -191,6 +209,8 @@ pub enum Event {
         elapsed: Duration,
         /// Whether it was interrupted.
         interrupted: bool,
+        /// The guests that the run took so long for, each started by the end of the one before.
+        critical_path: Vec<Share>,
     },
 }
 

@@ -203,6 +203,55 @@ fn power_and_deletion() {
 }
 
 #[test]
+fn everything_up_twice() {
+    let user = User { config: Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/minimal"), ..User::new() };
+    user.run(&["up"]).ends(0).says("2 guests: 2 changed").says("critical path: 200 (");
+    let kept = fs::read(user.world()).unwrap();
+    user.run(&["LetsGo"]).ends(0).says("2 guests: 2 unchanged");
+    user.run(&["converge", "--all"]).ends(0).says("2 guests: 2 unchanged");
+    assert_eq!(fs::read(user.world()).unwrap(), kept, "where everything runs nothing is done");
+    user.run(&["stop", "hello"]).ends(0);
+    user.run(&["up"]).ends(0).says("1 changed");
+    user.run(&["status", "hello"]).ends(0).says("running");
+}
+
+#[test]
+fn health_is_told_by_a_table_and_by_the_exit_code() {
+    let user = User::new();
+    let nobody = user.run(&["health", "900", "103"]).ends(1);
+    assert_eq!(
+        nobody.out,
+        "\
+ID   NAME  HEALTH
+900  base  not asked: it is a template
+103  ca    it is not on the node
+
+103 ca
+  error: it is not on the node
+    hint: `phoenix create 103` makes it
+2 guests: 1 not healthy, 1 not asked
+"
+    );
+    user.run(&FOUR).ends(0);
+    let kept = fs::read(user.world()).unwrap();
+    user.run(&["health", "base", "ca", "gateway", "router"]).ends(0).says("4 guests: 3 healthy, 1 not asked");
+    assert_eq!(fs::read(user.world()).unwrap(), kept, "asking touched the world");
+    user.run(&["sandbox", "exec", "--", "pct", "exec", "102", "--", "systemctl", "stop", "traefik"]).ends(0);
+    let sick = user.run(&["health", "102"]).ends(1);
+    let (table, causes) = sick.out.split_once("\n\n").unwrap();
+    assert!(table.ends_with("102  router  traefik     not healthy\n102  router  router      not healthy"), "{table}");
+    let first = "102 router: traefik\n  error: http://10.20.0.12:80/ping cannot be reached: connection refused\n";
+    assert!(causes.starts_with(first), "{causes}");
+    let json = user.run(&["--json", "health", "102", "103"]).ends(1);
+    let document: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(document["guests"][0]["health"], "healthy", "the authority, which comes first");
+    assert_eq!(document["guests"][1]["health"], "not_healthy");
+    user.run(&["sandbox", "exec", "--", "pct", "exec", "102", "--", "systemctl", "start", "traefik"]).ends(0);
+    user.run(&["health", "102"]).ends(0);
+    user.run(&["health", "gatewya"]).ends(2).says("did you mean `gateway`?");
+}
+
+#[test]
 fn a_world_in_use_is_refused() {
     let user = User::new();
     user.run(&["create", "900"]).ends(0);

@@ -18,3 +18,4 @@ mod sandbox_body;
 mod script;
 mod support;
 mod tidy;
+mod verbs;

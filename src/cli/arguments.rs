@@ -1,4 +1,4 @@
-//! What can be typed. Each verb's own arguments, with their help, are in its file under `verbs`.
+//! What can be typed. The help of each verb, and its own arguments, are in its file under `verbs`.
 
 use std::path::PathBuf;
 
@@ -74,29 +74,22 @@ pub enum Color {
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
+#[allow(missing_docs, reason = "the help of a verb is the doc comment of its arguments")]
 pub enum Verb {
-    /// Create and provision guests and what they depend on
     Create(verbs::create::Args),
-    /// Show what `create` would change, and what it costs
+    Converge(verbs::converge::Args),
+    #[command(visible_alias = "LetsGo")]
+    Up(verbs::up::Args),
     Plan(verbs::plan::Args),
-    /// Start guests, their dependencies first
     Start(verbs::power::StartArgs),
-    /// Stop guests
     Stop(verbs::power::StopArgs),
-    /// Restart guests
-    Restart(verbs::power::StopArgs),
-    /// Delete guests that phoenix made
+    Restart(verbs::power::RestartArgs),
     Delete(verbs::delete::Args),
-    /// Show declared guests against what is there
     Status(verbs::status::Args),
-    /// Draw the dependency graph
+    Health(verbs::health::Args),
     Graph(verbs::graph::Args),
-    /// Check configuration and scripts, and with `--host` the node
     Check(verbs::check::Args),
-    /// Show the configuration as phoenix understands it
     Config(verbs::config::Args),
-    /// Work on features and apps
     Feature(verbs::feature::Args),
-    /// Look around in the emulated node
     Sandbox(verbs::sandbox::Args),
 }

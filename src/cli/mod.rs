@@ -37,12 +37,15 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
     let globals = arguments.globals;
     match arguments.verb {
         Verb::Create(args) => verbs::create::run(&globals, &args),
+        Verb::Converge(args) => verbs::converge::run(&globals, &args),
+        Verb::Up(args) => verbs::up::run(&globals, &args),
         Verb::Plan(args) => verbs::plan::run(&globals, &args),
         Verb::Start(args) => verbs::power::start(&globals, &args),
         Verb::Stop(args) => verbs::power::stop(&globals, &args),
         Verb::Restart(args) => verbs::power::restart(&globals, &args),
         Verb::Delete(args) => verbs::delete::run(&globals, &args),
         Verb::Status(args) => verbs::status::run(&globals, &args),
+        Verb::Health(args) => verbs::health::run(&globals, &args),
         Verb::Graph(args) => verbs::graph::run(&globals, &args),
         Verb::Check(args) => verbs::check::run(&globals, &args),
         Verb::Config(args) => verbs::config::run(&globals, &args),

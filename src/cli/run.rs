@@ -12,14 +12,27 @@ use crate::event::{Difference, Outcome};
 use crate::machine::Origin;
 use crate::model::Guest;
 use crate::plan::{self, Plan, Request};
-use crate::ui;
 use crate::ui::progress::{Form, Progress, Verbosity};
 use crate::ui::summary::Telling;
+use crate::ui::{self, Story};
+
+/// What is shown of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Showing {
+    /// How it goes, as it happens, and what it came to.
+    Run,
+    /// What it would come to.
+    Plan,
+    /// Only that it goes on; whoever asked shows the result.
+    Result,
+}
 
 /// How a run ended.
 pub struct Told {
     /// Its exit.
     pub exit: Exit,
+    /// What happened.
+    pub story: Story,
     /// Whether anything was changed, or would be.
     pub changes: bool,
 }
@@ -45,12 +58,19 @@ pub fn told(session: &Session, request: &Request, ground: Ground) -> Result<Told
 /// # Errors
 /// When it did not begin.
 pub fn follow(session: &Session, plan: Plan, ground: Ground) -> Result<Told> {
+    finish(session, plan, ground, if ground == Ground::Rehearsal { Showing::Plan } else { Showing::Run })
+}
+
+/// The same, for those who show something else than what happened.
+///
+/// # Errors
+/// When it did not begin.
+pub fn finish(session: &Session, plan: Plan, ground: Ground, showing: Showing) -> Result<Told> {
     session.require_sound(&plan.guests.iter().map(|guest| guest.id).collect::<Vec<_>>())?;
-    let telling = if ground == Ground::Rehearsal { Telling::Plan } else { Telling::Run };
     let globals = &session.globals;
     let interrupt = interrupt::watch();
     let host = node::open(session, ground, &interrupt)?;
-    let progress = Progress::new(form(globals, telling), verbosity(globals, telling));
+    let progress = Progress::new(form(globals, showing), verbosity(globals, showing));
     let summary = engine::run(Engine {
         host,
         site: Arc::clone(&session.site),
@@ -61,14 +81,15 @@ pub fn follow(session: &Session, plan: Plan, ground: Ground) -> Result<Told> {
         outside: Arc::new(outside),
         options: Options { command: typed(), jobs: globals.jobs.into(), consent: consent(globals) },
     })?;
-    tell(globals, &progress, telling);
+    let story = progress.story();
+    tell(globals, &story, showing);
     for stale in &summary.stale {
         let text = "warning: guest {} uses {} of guest {}, which changed; `phoenix create {}` brings it up to date\n";
         let words =
             [stale.guest.to_string(), stale.artifact.clone(), stale.publisher.to_string(), stale.guest.to_string()];
         ui::print::note(&words.iter().fold(text.to_owned(), |text, word| text.replacen("{}", word, 1)));
     }
-    Ok(Told { exit: exit(&summary, telling), changes: summary.changed() || summary.pending() })
+    Ok(Told { exit: exit(&summary, showing), changes: summary.changed() || summary.pending(), story })
 }
 
 /// The command as it was typed, for the lock and the journal.
@@ -77,20 +98,20 @@ fn typed() -> String {
     format!("phoenix {}", shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default())
 }
 
-fn form(globals: &Globals, telling: Telling) -> Form {
-    match (globals.json, telling) {
-        (true, _) => Form::Json,
-        (false, Telling::Run) if std::io::stderr().is_terminal() => Form::Live,
-        (false, _) => Form::Plain,
+fn form(globals: &Globals, showing: Showing) -> Form {
+    match (globals.json, showing) {
+        (true, Showing::Run | Showing::Plan) => Form::Json,
+        (false, Showing::Run | Showing::Result) if std::io::stderr().is_terminal() => Form::Live,
+        _ => Form::Plain,
     }
 }
 
-fn verbosity(globals: &Globals, telling: Telling) -> Verbosity {
-    match (globals.quiet, globals.verbose, telling) {
+fn verbosity(globals: &Globals, showing: Showing) -> Verbosity {
+    match (globals.quiet, globals.verbose, showing) {
         (true, _, _) => Verbosity::Quiet,
-        // A plan is told as a whole at its end.
-        (_, 0, Telling::Plan) => Verbosity::Quiet,
-        (_, 0, Telling::Run) => Verbosity::Normal,
+        // Told as a whole at its end.
+        (_, 0, Showing::Plan | Showing::Result) => Verbosity::Quiet,
+        (_, 0, Showing::Run) => Verbosity::Normal,
         (_, 1, _) => Verbosity::Verbose,
         _ => Verbosity::Commands,
     }
@@ -120,22 +141,26 @@ fn outside(origin: &Origin) -> Option<String> {
     }
 }
 
-fn tell(globals: &Globals, progress: &Progress, telling: Telling) {
-    let story = progress.story();
+fn tell(globals: &Globals, story: &Story, showing: Showing) {
+    let telling = match showing {
+        Showing::Result => return,
+        Showing::Run => Telling::Run,
+        Showing::Plan => Telling::Plan,
+    };
     if globals.json {
         ui::print::result_line(&serde_json::json!({ "event": "summary", "summary": story }).to_string());
     } else {
-        ui::print::result(&ui::summary::render(&story, telling, globals.verbose > 0));
+        ui::print::result(&ui::summary::render(story, telling, globals.verbose > 0));
     }
 }
 
-fn exit(summary: &Summary, telling: Telling) -> Exit {
+fn exit(summary: &Summary, showing: Showing) -> Exit {
     let failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed { .. });
     if summary.interrupted {
         Exit::Interrupted
     } else if summary.guests.iter().any(|guest| failed(&guest.outcome)) {
         Exit::Failed
-    } else if summary.pending() && telling == Telling::Run {
+    } else if summary.pending() && showing == Showing::Run {
         Exit::Pending
     } else {
         Exit::Fine

@@ -96,6 +96,15 @@ impl Session {
         words.iter().map(|word| self.target(word)).collect()
     }
 
+    /// All declared guests, in the order of the files.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn everybody(&self) -> Result<Vec<GuestId>> {
+        let all: Vec<GuestId> = self.site.guests.keys().copied().collect();
+        if all.is_empty() { Err(Refusal::usage("no guest is declared").into()) } else { Ok(all) }
+    }
+
     /// The guest that was typed, by id or name.
     ///
     /// # Errors

@@ -105,7 +105,11 @@ fn take(life: &mut Life, course: Course, step: &Step) -> Result<Outcome> {
         Err(StepError::Interrupted) => return Err(StepError::Interrupted),
         other => outcome(other),
     };
-    let elapsed = life.handles.keeper.now().duration_since(began).try_into().unwrap_or_default();
+    let ended = life.handles.keeper.now();
+    let elapsed = ended.duration_since(began).try_into().unwrap_or_default();
+    if *step == Step::Start && outcome == Outcome::Changed {
+        life.run.boot.started(life.id(), ended);
+    }
     life.note(Entry::Step { guest: life.id(), step: step.clone(), outcome: outcome.clone() });
     life.tell(Event::StepFinished { guest: life.id(), step: step.clone(), outcome: outcome.clone(), elapsed });
     Ok(outcome)

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`run`](run()) | a run: the lock, the actors, the end |
 //! | [`scheduler`] | which guest may start when |
+//! | `boot` | who is started one after another, with pauses |
 //! | `lifecycle` | the table: which step does what, which of them a guest goes through |
 //! | `steps` | the steps: read, compare, change, read back |
 //! | `life`, [`sight`], `stage` | one guest during one run, the node as read, the handles of an actor |
@@ -15,6 +16,7 @@
 //! What counts is always read from the node. Record and journal prove what was begun by us and remember what cannot be
 //! seen from outside.
 
+mod boot;
 mod drift;
 pub mod failure;
 pub mod journal;
@@ -37,4 +39,4 @@ pub use preflight::preflight;
 pub use record::Record;
 pub use run::{Ask, Consent, Engine, EngineError, Options, observe, run};
 pub use sight::Sight;
-pub use summary::{GuestSummary, Stale, Summary};
+pub use summary::{GuestSummary, Span, Stale, Summary, critical_path};

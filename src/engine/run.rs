@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::boot::Boot;
 use super::failure::StepError;
 use super::journal::{Entry, Journal, run_id};
 use super::lifecycle::{self, Turn};
@@ -12,14 +13,14 @@ use super::record::Applied;
 use super::scheduler::{self, End, Job, NotStarted, Work};
 use super::sight::{self, Sight};
 use super::stage::{Handles, Stage};
-use super::summary::{GuestSummary, Stale, Summary};
+use super::summary::{GuestSummary, Span, Stale, Summary, critical_path};
 use crate::artifact::{Artifact, Artifacts};
 use crate::event::{Difference, Event, Events, Failure, Level, Outcome};
 use crate::host::interrupt::Interrupt;
 use crate::host::{Host, HostError, HostHandle};
 use crate::machine::{Outside, SecretStore};
 use crate::model::{Guest, GuestId, GuestKind, Site};
-use crate::plan::{Graph, Plan};
+use crate::plan::{Graph, Plan, Verb};
 use crate::script::Library;
 
 /// Asks the operator whether a running guest may be restarted for these differences.
@@ -118,11 +119,15 @@ pub(super) struct Run {
     pub(super) options: Options,
     pub(super) stage: Stage,
     pub(super) journal: Journal,
+    pub(super) boot: Boot,
     pub(super) artifacts: Artifacts,
     pub(super) secrets: SecretStore,
     /// Artifacts that a rehearsal could not learn, and what they depend on.
     unknown: Mutex<BTreeMap<(String, GuestId), String>>,
     turns: Mutex<BTreeMap<GuestId, (Turn, Duration)>>,
+    /// By whose end guests could begin.
+    released: Mutex<BTreeMap<GuestId, GuestId>>,
+    spans: Mutex<Vec<Span>>,
 }
 
 /// Runs a plan to its end: every guest that can be worked on is, whatever becomes of the others.
@@ -140,13 +145,17 @@ pub fn run(engine: Engine) -> Result<Summary, EngineError> {
     let began = host.now();
     let stage = Stage::new(&host, events, interrupt);
     let handles = stage.handles(host.clone(), None);
-    let _lock = handles.host.lock(&owner(&options.command, began))?;
+    // Whoever only asks needs no lock, and may ask in the middle of another run.
+    let asks = plan.verb == Verb::Health;
+    let _lock = (!asks).then(|| handles.host.lock(&owner(&options.command, began))).transpose()?;
     let node = sight::node_name(handles.host.as_ref()).map_err(not_begun)?;
     let sight = sight::look(handles.host.as_ref(), &node).map_err(not_begun)?;
     let id = run_id(began);
+    let graph = Graph::new(&site, library.catalogue());
     let run = Run {
         node,
-        graph: Graph::new(&site, library.catalogue()),
+        boot: Boot::new(&plan, &site, &graph, &sight),
+        graph,
         site,
         library,
         plan,
@@ -158,6 +167,8 @@ pub fn run(engine: Engine) -> Result<Summary, EngineError> {
         secrets: SecretStore::new(handles.host.clone(), outside),
         unknown: Mutex::default(),
         turns: Mutex::default(),
+        released: Mutex::default(),
+        spans: Mutex::default(),
     };
     run.begin(&handles, &sight);
     scheduler::run(&host, &run.jobs(), run.options.jobs, &run);
@@ -207,6 +218,7 @@ impl Run {
         let job = |planned: &crate::plan::PlannedGuest| Job {
             id: planned.id,
             after: planned.after.iter().map(|edge| edge.on).collect(),
+            behind: self.boot.behind(&self.plan, planned.id),
         };
         self.plan.guests.iter().map(job).collect()
     }
@@ -218,7 +230,11 @@ impl Run {
             self.save(handles, None);
         }
         let elapsed = since(handles, began);
-        self.stage.tell(handles.keeper.as_ref(), Event::RunFinished { elapsed, interrupted });
+        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        spans.sort_by_key(|span| self.plan.guests.iter().position(|planned| planned.id == span.guest));
+        let critical_path = critical_path(&spans);
+        let event = Event::RunFinished { elapsed, interrupted, critical_path: critical_path.clone() };
+        self.stage.tell(handles.keeper.as_ref(), event);
         let stale = self.stale(sight);
         let mut turns = self.turns.into_inner().unwrap_or_else(PoisonError::into_inner);
         let guests = self.plan.guests.iter().filter_map(|planned| {
@@ -227,7 +243,7 @@ impl Run {
             let Turn { outcome, steps, pending, .. } = turn;
             Some(GuestSummary { id: planned.id, name, outcome, elapsed, steps, pending })
         });
-        Summary { guests: guests.collect(), run_id: self.id, stale, interrupted, elapsed }
+        Summary { guests: guests.collect(), run_id: self.id, stale, interrupted, elapsed, critical_path }
     }
 
     /// Guests outside this run that read artifacts which became other ones in it.
@@ -278,6 +294,16 @@ impl Run {
         self.unknown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until the pause after the guest that was started before this one is over.
+    fn wait_for_boot(&self, handles: &Handles, id: GuestId) {
+        let Some((before, left)) = self.boot.pause(&self.site, id, handles.keeper.now()) else { return };
+        let on =
+            format!("its turn to boot: {} s more after {before} ({})", left.as_secs_f64().ceil(), self.name(before));
+        self.stage.tell(handles.keeper.as_ref(), Event::Waiting { guest: id, on });
+        // An interrupt ends the turn that follows, too.
+        drop(handles.host.sleep(left));
+    }
+
     /// A guest's turn is over: told, noted, and on the node's disk if it is worth it.
     fn close(&self, handles: &Handles, id: GuestId, turn: Turn, elapsed: Duration) {
         self.journal.note(handles.keeper.now(), Entry::Guest { guest: id, outcome: turn.outcome.clone() });
@@ -300,7 +326,10 @@ impl Run {
 }
 
 impl Work for Run {
-    fn starts(&self, host: &HostHandle, id: GuestId) {
+    fn starts(&self, host: &HostHandle, id: GuestId, by: Option<GuestId>) {
+        if let Some(by) = by {
+            self.released.lock().unwrap_or_else(PoisonError::into_inner).insert(id, by);
+        }
         self.stage.tell(host.as_ref(), Event::GuestStarted { guest: id });
     }
 
@@ -311,10 +340,16 @@ impl Work for Run {
         let (Some(planned), Some(guest)) = (planned, self.site.guest(id)) else { return End::Unmet };
         let turn = match planned.rest.filter(|_| planned.steps.is_empty()) {
             Some(rest) => Turn::left_alone(rest),
-            None => lifecycle::run(self, planned, guest, handles.clone()),
+            None => {
+                self.wait_for_boot(&handles, id);
+                lifecycle::run(self, planned, guest, handles.clone())
+            }
         };
         let end = if turn.met { End::Met } else { End::Unmet };
         let elapsed = since(&handles, began);
+        let released_by = self.released.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
+        let span = Span { guest: id, released_by, began, ended: handles.keeper.now() };
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner).push(span);
         self.close(&handles, id, turn, elapsed);
         end
     }

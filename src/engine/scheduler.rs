@@ -14,13 +14,15 @@ use crate::model::GuestId;
 /// Stack of a job's thread: scripts recurse through the evaluator of their language.
 const STACK: usize = 16 * 1024 * 1024;
 
-/// One job and what it comes after. Ids in `after` that are no jobs themselves are met from the start.
+/// One job and what it comes after. Ids that are no jobs themselves are met from the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
     /// Whose job.
     pub id: GuestId,
     /// What must have ended well before it starts.
     pub after: Vec<GuestId>,
+    /// What must have ended before it starts, well or not.
+    pub behind: Vec<GuestId>,
 }
 
 /// How a job ended, as far as those that come after it care.
@@ -43,8 +45,8 @@ pub enum NotStarted {
 
 /// What jobs do.
 pub trait Work: Sync {
-    /// A job is about to start; called by whoever starts it, in a fixed order.
-    fn starts(&self, host: &HostHandle, id: GuestId);
+    /// A job is about to start, because `by` has ended; called by whoever starts it, in a fixed order.
+    fn starts(&self, host: &HostHandle, id: GuestId, by: Option<GuestId>);
     /// The job itself, on its own thread with its own handle.
     fn run(&self, host: HostHandle, id: GuestId) -> End;
     /// A job will not be started.
@@ -80,7 +82,7 @@ pub fn run(host: &HostHandle, jobs: &[Job], limit: usize, work: &dyn Work) {
     let states = jobs.iter().map(|job| (job.id, State::Waiting)).collect();
     let board = Board { jobs, limit: limit.max(1), work, conductor: host.clone(), states: Mutex::new(states) };
     std::thread::scope(|scope| {
-        board.advance(scope, host);
+        board.advance(scope, host, None);
         while !board.finished() {
             host.park();
         }
@@ -96,15 +98,15 @@ impl Board<'_> {
         self.states().values().all(|state| !matches!(state, State::Waiting | State::Running))
     }
 
-    /// Skips what can never start and starts what may, on behalf of the actor that owns `host`.
-    fn advance<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, host: &HostHandle) {
+    /// Skips what can never start and starts what may, on behalf of the actor that owns `host`, after `ended` has.
+    fn advance<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, host: &HostHandle, ended: Option<GuestId>) {
         // Decided under the lock, done outside of it: a host call may park this actor.
         let (skip, start) = self.decide(self.work.stopped());
         for (id, why) in skip {
             self.work.skipped(host, id, why);
         }
         for id in start {
-            self.work.starts(host, id);
+            self.work.starts(host, id, ended);
             let actor = host.actor(&id.to_string());
             let spawned = Builder::new().name(format!("guest {id}")).stack_size(STACK).spawn_scoped(scope, {
                 let actor = actor.clone();
@@ -145,8 +147,13 @@ impl Board<'_> {
         }
         let mut running = states.values().filter(|state| **state == State::Running).count();
         for job in self.jobs {
-            let ready = job.after.iter().all(|on| states.get(on).is_none_or(|state| *state == State::Met));
-            if running < self.limit && ready && states.get(&job.id) == Some(&State::Waiting) {
+            let met = job.after.iter().all(|on| states.get(on).is_none_or(|state| *state == State::Met));
+            let open = |on: &GuestId| matches!(states.get(on), Some(State::Waiting | State::Running));
+            if running < self.limit
+                && met
+                && !job.behind.iter().any(open)
+                && states.get(&job.id) == Some(&State::Waiting)
+            {
                 states.insert(job.id, State::Running);
                 start.push(job.id);
                 running += 1;
@@ -168,7 +175,7 @@ impl Board<'_> {
 
     fn end<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, host: &HostHandle, id: GuestId, state: State) {
         self.states().insert(id, state);
-        self.advance(scope, host);
+        self.advance(scope, host, Some(id));
         if self.finished() {
             self.conductor.wake();
         }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::event::{Difference, Outcome, Step};
+use jiff::Timestamp;
+
+use crate::event::{Difference, Outcome, Share, Step};
 use crate::model::GuestId;
 
 /// A guest's part.
@@ -46,6 +48,8 @@ pub struct Summary {
     pub interrupted: bool,
     /// Node time it took.
     pub elapsed: Duration,
+    /// What took it so long, see [`critical_path`].
+    pub critical_path: Vec<Share>,
 }
 
 impl Summary {
@@ -63,4 +67,32 @@ impl Summary {
     pub fn pending(&self) -> bool {
         self.guests.iter().any(|guest| !guest.pending.is_empty())
     }
+}
+
+/// When a guest had its turn, in the node's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Guest.
+    pub guest: GuestId,
+    /// The guest by whose end it could begin: the last one that it needs, or one that made room; absent: it began at once.
+    pub released_by: Option<GuestId>,
+    /// Its beginning.
+    pub began: Timestamp,
+    /// Its end.
+    pub ended: Timestamp,
+}
+
+/// The chain that ends with the guest that ended last: each guest began by the end of the one before it. Had any of them
+/// been faster, so had the run. Of guests that ended at the same moment the first one given counts.
+pub fn critical_path(spans: &[Span]) -> Vec<Share> {
+    let of = |id: GuestId| spans.iter().find(|span| span.guest == id);
+    let last = spans.iter().rev().max_by_key(|span| span.ended);
+    let chain = std::iter::successors(last, |span| span.released_by.and_then(of));
+    // Nobody is released twice; the bound keeps spans that claim so from being followed for ever.
+    let mut path: Vec<Share> = chain
+        .take(spans.len())
+        .map(|span| Share { guest: span.guest, elapsed: span.ended.duration_since(span.began).unsigned_abs() })
+        .collect();
+    path.reverse();
+    path
 }

@@ -17,6 +17,8 @@ pub enum Verb {
     Create,
     /// Named guests and all they need as declared.
     Converge,
+    /// The same; those that are finished and stopped are started one after another, as at boot.
+    Up,
     /// Started, what they need first.
     Start,
     /// Stopped.
@@ -165,7 +167,7 @@ pub fn make(site: &Site, catalogue: &Catalogue, request: &Request) -> Result<Pla
         return Err(PlanError::Unknown(*unknown));
     }
     let ids = match request.verb {
-        Verb::Create | Verb::Converge | Verb::Start => upwards(&graph, request)?,
+        Verb::Create | Verb::Converge | Verb::Up | Verb::Start => upwards(&graph, request)?,
         Verb::Health => chosen(&graph, &request.targets),
         Verb::Restart => chosen(&graph, &with_dependents(&graph, request)),
         Verb::Stop => downwards(&graph, &with_dependents(&graph, request)),
@@ -224,6 +226,8 @@ fn plan_guest(
     };
     let mut after = match request.verb {
         Verb::Stop | Verb::Delete => needed_by(guest.id, graph),
+        // Everybody is asked, whatever the others say.
+        Verb::Health => Vec::new(),
         _ => graph.needs(guest.id),
     };
     after.retain(|edge| planned.contains(&edge.on));

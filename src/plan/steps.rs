@@ -8,7 +8,7 @@ use crate::model::{Catalogue, Guest, ScriptKind, Step};
 ///
 /// | verb | steps |
 /// |---|---|
-/// | create, converge | the whole life, see [`life`] |
+/// | create, converge, up | the whole life, see [`life`] |
 /// | start | start, ready, health |
 /// | stop | stop |
 /// | restart | stop, start, ready, health |
@@ -22,7 +22,7 @@ pub(super) fn of(
     catalogue: &Catalogue,
 ) -> Vec<Step> {
     match verb {
-        Verb::Create | Verb::Converge => life(guest, rest, scripts, catalogue),
+        Verb::Create | Verb::Converge | Verb::Up => life(guest, rest, scripts, catalogue),
         Verb::Start => vec![Step::Start, Step::Ready, Step::Health],
         Verb::Stop => vec![Step::Stop],
         Verb::Restart => vec![Step::Stop, Step::Start, Step::Ready, Step::Health],

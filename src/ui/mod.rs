@@ -7,6 +7,7 @@
 pub mod cases;
 pub mod failure;
 pub mod findings;
+pub mod health;
 pub mod print;
 pub mod progress;
 mod story;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use crate::event::{Difference, Event, Outcome, Stamped, Step};
+use crate::event::{Difference, Event, Failure, Outcome, Share, Stamped, Step};
 use crate::model::GuestId;
 
 /// One step of a guest that ended.
@@ -33,6 +33,9 @@ pub struct GuestStory {
     pub steps: Vec<StepStory>,
     /// Differences left as they are.
     pub pending: Vec<Difference>,
+    /// Who was asked for its health, and what was wrong; nothing: it is well.
+    #[serde(skip)]
+    pub checks: Vec<(String, Option<Failure>)>,
     /// How it ended; absent: it did not.
     #[serde(flatten)]
     pub outcome: Option<Outcome>,
@@ -64,10 +67,23 @@ pub struct Story {
     pub elapsed: Duration,
     /// Ended by the operator.
     pub interrupted: bool,
+    /// The guests that it took so long for, each started by the end of the one before.
+    #[serde(serialize_with = "shares")]
+    pub critical_path: Vec<Share>,
 }
 
 fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((duration.as_secs_f64() * 1000.0).round() / 1000.0)
+}
+
+fn shares<S: serde::Serializer>(path: &[Share], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct InSeconds {
+        guest: GuestId,
+        #[serde(serialize_with = "seconds")]
+        elapsed: Duration,
+    }
+    serializer.collect_seq(path.iter().map(|share| InSeconds { guest: share.guest, elapsed: share.elapsed }))
 }
 
 impl Story {
@@ -94,6 +110,7 @@ impl Story {
             }
             Event::Change { guest, difference } => self.guest(*guest).open.push(difference.clone()),
             Event::Pending { guest, difference } => self.guest(*guest).pending.push(difference.clone()),
+            Event::Check { guest, name, cause } => self.guest(*guest).checks.push((name.clone(), cause.clone())),
             Event::GuestFinished { guest, outcome, elapsed } => {
                 let story = self.guest(*guest);
                 story.outcome = Some(outcome.clone());
@@ -104,9 +121,10 @@ impl Story {
                 self.processes += usize::from(*process);
             }
             Event::Assumed { program, .. } => _ = self.assumed.insert(program.clone()),
-            Event::RunFinished { elapsed, interrupted } => {
+            Event::RunFinished { elapsed, interrupted, critical_path } => {
                 self.elapsed = *elapsed;
                 self.interrupted = *interrupted;
+                self.critical_path.clone_from(critical_path);
             }
             Event::GuestStarted { .. } | Event::Section { .. } | Event::Waiting { .. } | Event::Message { .. } => {}
         }

@@ -51,7 +51,20 @@ pub fn render(story: &Story, telling: Telling, verbose: bool) -> String {
         text.push_str(&paint(SKIPPED, line));
     }
     text.push_str(&count(story, telling));
+    if telling == Telling::Run {
+        text.push_str(&critical_path(story));
+    }
     text
+}
+
+/// `critical path: 900 (33.8s) -> 103 (24.9s)`: what a run that did something took so long for, if it is not one guest.
+fn critical_path(story: &Story) -> String {
+    let idle = story.ended(|outcome| *outcome == Outcome::Changed) == 0;
+    if idle || story.critical_path.len() < 2 {
+        return String::new();
+    }
+    let shares = story.critical_path.iter().map(|share| format!("{} ({})", share.guest, time::short(share.elapsed)));
+    paint(DIM, format!("critical path: {}", shares.collect::<Vec<_>>().join(" -> "))) + "\n"
 }
 
 fn heading(id: GuestId, guest: &GuestStory) -> String {

@@ -76,7 +76,7 @@ impl Log {
 }
 
 impl Work for Log {
-    fn starts(&self, _: &HostHandle, id: GuestId) {
+    fn starts(&self, _: &HostHandle, id: GuestId, _: Option<GuestId>) {
         let mut running = self.running.lock().unwrap();
         *running += 1;
         let mut most = self.most.lock().unwrap();
@@ -112,7 +112,10 @@ fn id(number: u32) -> GuestId {
 }
 
 fn jobs(edges: &[(u32, &[u32])]) -> Vec<Job> {
-    edges.iter().map(|(job, after)| Job { id: id(*job), after: after.iter().map(|on| id(*on)).collect() }).collect()
+    edges
+        .iter()
+        .map(|(job, after)| Job { id: id(*job), after: after.iter().map(|on| id(*on)).collect(), behind: Vec::new() })
+        .collect()
 }
 
 fn run(log: &Log, edges: &[(u32, &[u32])], limit: usize) {

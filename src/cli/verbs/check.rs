@@ -6,8 +6,12 @@ use crate::cli::{Exit, Globals, Session, failure, node};
 use crate::finding::Severity;
 use crate::ui;
 
-/// Check configuration and scripts, and with `--host` the node.
+/// Check configuration and scripts, and with `--host` the node
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phoenix check                            every finding at once, with file, line and a hint
+  phoenix check --config ./etc --strict    warnings count as errors
+  phoenix check --host local               the node too")]
 pub struct Args {}
 
 /// Checks it.

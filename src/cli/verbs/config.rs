@@ -6,8 +6,11 @@ use clap::Subcommand;
 use crate::cli::{Exit, Globals, Session};
 use crate::{config, ui};
 
-/// Show the configuration as phoenix understands it.
+/// Show the configuration as phoenix understands it
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phoenix config show
+  phoenix config show gateway")]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]

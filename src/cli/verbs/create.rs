@@ -6,8 +6,16 @@ use crate::cli::node::Ground;
 use crate::cli::{Exit, Globals, Session, run as runner};
 use crate::plan::{Request, Verb};
 
-/// Create and provision guests and what they depend on.
+/// Create and provision guests and what they depend on
+///
+/// Every named guest is brought to what is declared, with every script. A dependency that is not named is created if it
+/// is absent, finished if it never was, else only made sure to be healthy. A second run changes nothing.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phoenix create gateway                 the gateway and what it needs
+  phoenix create base ca gateway router  four guests, side by side where they may
+  phoenix --sandbox create gateway       on the emulated node
+  phoenix create 201 --dry-run           what it would change, and what that costs")]
 pub struct Args {
     /// Guests by id or name
     #[arg(required = true, value_name = "GUEST")]

@@ -8,8 +8,13 @@ use crate::cli::node::{self, Ground};
 use crate::cli::{Exit, Globals, Refusal, Session, ask, run as runner};
 use crate::plan::{Request, Verb};
 
-/// Delete guests that phoenix made.
+/// Delete guests that phoenix made
+///
+/// Refused while others need them. Asks on a terminal; what is bind-mounted into a guest stays.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phoenix delete 201
+  phoenix delete ca --with-dependents --yes")]
 pub struct Args {
     /// Guests by id or name
     #[arg(required = true, value_name = "GUEST")]

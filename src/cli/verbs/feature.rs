@@ -10,8 +10,12 @@ use crate::finding::{Severity, did_you_mean};
 use crate::model::{Catalogue, ScriptKind, ScriptSpec, Target};
 use crate::{plan, testing, ui};
 
-/// Work on features and apps.
+/// Work on features and apps
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phoenix feature list
+  phoenix feature test traefik
+  phoenix --sandbox feature run base_setup --on ca --dry-run")]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]

@@ -7,8 +7,11 @@ use crate::cli::{Exit, Globals, Session};
 use crate::plan::{Graph, draw};
 use crate::ui;
 
-/// Draw the dependency graph.
+/// Draw the dependency graph
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phoenix graph
+  phoenix graph gateway --format mermaid")]
 pub struct Args {
     /// Guests by id or name, with everything they need [default: all]
     pub guests: Vec<String>,

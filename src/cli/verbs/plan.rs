@@ -3,11 +3,16 @@
 use anyhow::Result;
 
 use crate::cli::node::Ground;
-use crate::cli::{Exit, Globals, Refusal, Session, run as runner};
+use crate::cli::{Exit, Globals, Session, run as runner};
 use crate::plan::{Request, Verb};
 
-/// Show what `create` would change, and what it costs.
+/// Show what `create` would change, and what it costs
+///
+/// The same code on a rehearsal: nothing is sent to the node but questions.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phoenix plan gateway
+  phoenix plan --all --detailed-exitcode   exits with 5 when something would change")]
 pub struct Args {
     /// Guests by id or name
     #[arg(value_name = "GUEST", required_unless_present = "all")]
@@ -29,11 +34,7 @@ pub struct Args {
 /// When it did not begin.
 pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
     let session = Session::open(globals)?;
-    let targets =
-        if args.all { session.site.guests.keys().copied().collect() } else { session.targets(&args.guests)? };
-    if targets.is_empty() {
-        return Err(Refusal::usage("no guest is declared").into());
-    }
+    let targets = if args.all { session.everybody()? } else { session.targets(&args.guests)? };
     let request = Request { no_deps: args.no_deps, ..Request::new(Verb::Create, targets) };
     let told = runner::told(&session, &request, Ground::Rehearsal)?;
     Ok(if args.detailed_exitcode && told.exit == Exit::Fine && told.changes { Exit::Pending } else { told.exit })

@@ -6,21 +6,47 @@ use crate::cli::node::Ground;
 use crate::cli::{Exit, Globals, Session, run as runner};
 use crate::plan::{Request, Verb};
 
-/// Start guests, their dependencies first.
+/// Start guests, their dependencies first
+///
+/// What runs already is left alone, and so are templates and guests that are only cloned from.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phoenix start 201
+  phoenix start gateway router")]
 pub struct StartArgs {
-    /// Guests by id or name; templates among what they need are left alone
+    /// Guests by id or name
     #[arg(required = true, value_name = "GUEST")]
     pub guests: Vec<String>,
 }
 
-/// Stop or restart guests.
+/// Stop guests
+///
+/// Only the named ones: what they need goes on running.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phoenix stop 201
+  phoenix stop ca --with-dependents   the gateway and the router before it")]
 pub struct StopArgs {
     /// Guests by id or name
     #[arg(required = true, value_name = "GUEST")]
     pub guests: Vec<String>,
     /// Also everything that needs them, first
+    #[arg(long)]
+    pub with_dependents: bool,
+}
+
+/// Restart guests
+///
+/// Only the named ones: what they need goes on running.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phoenix restart 201
+  phoenix restart ca --with-dependents   and then those that need it")]
+pub struct RestartArgs {
+    /// Guests by id or name
+    #[arg(required = true, value_name = "GUEST")]
+    pub guests: Vec<String>,
+    /// Also everything that needs them, afterwards
     #[arg(long)]
     pub with_dependents: bool,
 }
@@ -45,7 +71,7 @@ pub fn stop(globals: &Globals, args: &StopArgs) -> Result<Exit> {
 ///
 /// # Errors
 /// When it did not begin.
-pub fn restart(globals: &Globals, args: &StopArgs) -> Result<Exit> {
+pub fn restart(globals: &Globals, args: &RestartArgs) -> Result<Exit> {
     act(globals, Verb::Restart, &args.guests, args.with_dependents)
 }
 

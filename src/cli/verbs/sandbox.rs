@@ -10,8 +10,11 @@ use crate::command::Output;
 use crate::sandbox::Sandbox;
 use crate::ui;
 
-/// Look around in the emulated node.
+/// Look around in the emulated node
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phoenix --sandbox sandbox status
+  phoenix --sandbox sandbox exec -- pct config 201")]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]

@@ -8,8 +8,11 @@ use crate::engine::{Sight, drift, observe};
 use crate::model::{Guest, GuestId, GuestKind};
 use crate::ui;
 
-/// Show declared guests against what is there.
+/// Show declared guests against what is there
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phoenix status
+  phoenix --json status gateway")]
 pub struct Args {
     /// Guests by id or name [default: all]
     #[arg(value_name = "GUEST")]
