@@ -3,6 +3,7 @@
 
 mod bench;
 mod certificates;
+mod compose;
 mod files;
 mod programs;
 mod real;

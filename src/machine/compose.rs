@@ -220,7 +220,9 @@ impl<'m> Project<'m> {
         };
         // What was waited for may have ended since.
         let present = if output.assumed { Vec::new() } else { self.present()? };
-        let blamed = present.iter().find(|container| !container.is_well());
+        // Where docker refused, containers are still those of before.
+        let refused = String::from_utf8_lossy(&output.stderr).contains("Error response from daemon");
+        let blamed = present.iter().find(|container| !refused && !container.is_well());
         match blamed {
             Some(container) => Err(MachineError::Compose {
                 project: self.name.clone(),

@@ -130,7 +130,7 @@ pub struct PackageModel {
 pub struct UnitModel {
     /// TCP ports it listens on; empty with `serves`: the double says.
     pub listens: Vec<u16>,
-    /// Double that answers on its ports: `ca`, `traefik`, `nginx`.
+    /// Double that answers on its ports: `ca`, `traefik`, `nginx`, `docker`.
     pub serves: Option<String>,
 }
 

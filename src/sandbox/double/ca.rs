@@ -114,7 +114,7 @@ impl Double for Ca {
             // What `step-ca` does when it starts: everything is read once.
             "check" => {
                 let argv = super::command(inside, options)?.argv;
-                let config = Config::of(&mut Served { inside: &mut *inside, argv })?;
+                let config = Config::of(&mut Served::unit(&mut *inside, argv))?;
                 config.signer(inside)?;
                 Ok(json!({ "stdout": "" }))
             }

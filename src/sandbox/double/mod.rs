@@ -9,9 +9,11 @@
 //! | `ca` | step-ca | health, roots, provisioners, signing with one-time tokens, ACME directories |
 //! | `traefik` | Traefik 3 | ping, its API about routers and services, redirections |
 //! | `nginx` | nginx | redirections, static answers, the certificates of its servers; `nginx -t` |
+//! | `docker` | Docker | what runs in its containers, on their published ports; `docker`, `docker compose`, `dockerd` |
 
 mod authority;
 mod ca;
+mod docker;
 mod duration;
 mod nginx;
 mod nginx_config;
@@ -56,8 +58,18 @@ trait Double: Sync {
 /// The machine that a service runs in, and how it was started there.
 struct Served<'s> {
     inside: &'s mut dyn Inside,
-    /// Program and arguments of its unit.
+    /// Program and arguments of its unit, or the command line of its container.
     argv: Vec<String>,
+    /// The container that it runs in.
+    #[expect(dead_code, reason = "for the doubles of images")]
+    container: Option<docker::Container>,
+}
+
+impl<'s> Served<'s> {
+    /// A service that runs as a unit of the machine.
+    fn unit(inside: &'s mut dyn Inside, argv: Vec<String>) -> Served<'s> {
+        Served { inside, argv, container: None }
+    }
 }
 
 /// One request on its way.
@@ -77,13 +89,14 @@ fn named(service: &str) -> Result<&'static dyn Double, String> {
         "ca" => Ok(&ca::Ca),
         "traefik" => Ok(&traefik::Traefik),
         "nginx" => Ok(&nginx::Nginx),
-        _ => Err(format!("no double of a service is called `{service}`: there are ca, traefik and nginx")),
+        "docker" => Ok(&docker::Docker),
+        _ => Err(format!("no double of a service is called `{service}`: there are ca, traefik, nginx and docker")),
     }
 }
 
 /// TCP ports that a service listens on by its configuration.
 pub(super) fn ports(service: &str, argv: Vec<String>, inside: &mut dyn Inside) -> Vec<u16> {
-    named(service).map(|double| double.ports(&mut Served { inside, argv })).unwrap_or_default()
+    named(service).map(|double| double.ports(&mut Served::unit(inside, argv))).unwrap_or_default()
 }
 
 /// Asks a double to do something to a machine.
@@ -106,7 +119,7 @@ pub fn answer(body: &mut Body, around: &mut Around, port: u16, request: &Request
     let system_roots = around.node.as_deref().unwrap_or(body).system_roots();
     let now = around.identity.now;
     body.visit(around, |inside| {
-        let mut served = Served { inside, argv };
+        let mut served = Served::unit(inside, argv);
         let chain = double.chain(&mut served, port, url.host)?;
         let mut exchange = Exchange { request, port, tls: chain.is_some(), host: url.host, path: url.path };
         match (&chain, url.tls) {

@@ -90,7 +90,7 @@ impl Double for Traefik {
             // What the program does when it starts; unknown settings are not looked for.
             "check" => {
                 let argv = super::command(inside, options)?.argv;
-                let config = Static::read(&mut Served { inside, argv })?;
+                let config = Static::read(&mut Served::unit(inside, argv))?;
                 let points = config.entry_points();
                 if points.is_empty() {
                     Err("no entry point is configured".to_owned())

@@ -102,7 +102,7 @@ pub(super) const VERBS: &[Verb<Calling>] = &[
             "Asks a double of a service to do something to this machine. Its refusal is the program's failure.",
         )
         .takes(&[
-            required("service", Kind::Text, "`ca`, `traefik`, `nginx`"),
+            required("service", Kind::Text, "`ca`, `traefik`, `nginx`, `docker`"),
             required("verb", Kind::Text, "what to do"),
             required("options", Kind::Data, "with what"),
         ])
