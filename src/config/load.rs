@@ -8,7 +8,7 @@ use super::decode::Fields;
 use super::dir::Dir;
 use super::file::{Asked, File};
 use super::guest::Draft;
-use super::{certificates, hypervisor, legacy, lxc, mounts, resolve, roles, stacks, vm};
+use super::{certificates, derived, hypervisor, legacy, lxc, mounts, resolve, roles, stacks, vm};
 use crate::finding::{Finding, Severity, Source};
 use crate::model::{Catalogue, GuestId, Site};
 
@@ -175,6 +175,7 @@ impl Files {
             let stacks = self.stacks.iter();
             site.stacks = stacks.filter_map(|of| stacks::decode(&of.name, &of.compose, &of.manifest)).collect();
             resolve::resolve(&mut site, &mut drafts);
+            derived::derive(&site, &mut drafts, &root, catalogue);
             roles::derive(&mut drafts);
             mounts::resolve(&mut drafts, &root, &site.node.setup.zfs.datasets);
             conditional = check::check(&mut site, &drafts, &root, catalogue);

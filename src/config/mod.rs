@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! text -> json (values with places) -> file (findings) -> decode (typed fields)
-//!      -> hypervisor, lxc, vm, certificates, stacks (drafts) -> resolve, roles, mounts -> check -> Site
+//!      -> hypervisor, lxc, vm, certificates, stacks (drafts) -> resolve, derived, roles, mounts -> check -> Site
 //! ```
 //!
 //! The predecessor's files are read as they are: `legacy` knows its spelling, and what it let pass is a warning
@@ -11,6 +11,7 @@
 mod certificates;
 mod check;
 mod decode;
+mod derived;
 mod dir;
 mod file;
 mod firewall;

@@ -35,6 +35,7 @@ impl World {
             }
             world.add_paths(guest);
         }
+        world.add_gpus(site);
         world
     }
 
@@ -138,13 +139,9 @@ impl World {
                 self.directories.push(mount.host_path.clone());
             }
         }
-        let gpus = guest.lxc.gpus.iter().map(|gpu| format!("/dev/nvidia{gpu}"));
-        let shared =
-            ["nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset"].map(|name| format!("/dev/{name}"));
-        let shared = shared.into_iter().filter(|_| !guest.lxc.gpus.is_empty());
         let entries = guest.lxc.raw.iter().filter(|(key, _)| key == "lxc.mount.entry");
         let named = entries.filter_map(|(_, entry)| entry.split_whitespace().next().map(str::to_owned));
-        for path in gpus.chain(shared).chain(named) {
+        for path in named {
             if !path.starts_with("/dev/") {
                 self.directories.push(path);
             } else if !self.devices.contains(&path) {

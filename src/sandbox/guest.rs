@@ -160,7 +160,8 @@ fn lease(world: &World, id: GuestId, bridge: &str) -> Option<Cidr> {
 /// Id of the node that is root in an unprivileged container.
 const UNPRIVILEGED_ROOT: u32 = 100_000;
 
-/// Directories and devices of the node that the guest sees: `mpN`, `devN` and raw `lxc.mount.entry` lines.
+/// Directories and devices of the node that the guest sees: `mpN`, `devN` and raw `lxc.mount.entry` lines, and with
+/// NVIDIA's devices what the driver says about itself.
 fn binds(config: &Section) -> Vec<Bind> {
     let root_id = if config.is_on("unprivileged") { UNPRIVILEGED_ROOT } else { 0 };
     let mut binds = Vec::new();
@@ -188,6 +189,11 @@ fn binds(config: &Section) -> Vec<Bind> {
             let at = format!("/{}", at.trim_start_matches('/'));
             binds.push(Bind { at, from: from.to_owned(), read_only: options.contains(&"ro"), root_id });
         }
+    }
+    // The kernel tells about its driver in every container; it counts where one of its devices is.
+    if binds.iter().any(|bind| bind.from.starts_with("/dev/nvidia")) {
+        let driver = "/proc/driver/nvidia".to_owned();
+        binds.push(Bind { at: driver.clone(), from: driver, read_only: true, root_id: 0 });
     }
     binds
 }

@@ -9,6 +9,7 @@
 //! | `world`, `record`, `file`, `fresh` | everything there is, what changed, where it is kept, how it begins |
 //! | `config`, `storage` | configuration files and volumes as Proxmox keeps them |
 //! | `fault` | what goes wrong on purpose |
+//! | `gpu` | GPUs of a fresh node: device files, their numbers, the driver's version |
 //! | `node_files` | `/etc/pve`, `/proc/net/unix` and the like, rendered from the world |
 //! | `guest`, `start_files`, `pending` | a guest's inside: how it is reached, started and stopped, what a start writes and applies |
 //! | `tools` | `pct`, `pvesm`, `pveam`, `pvesh`, `qm` |
@@ -25,6 +26,7 @@ pub mod double;
 mod fault;
 mod file;
 mod fresh;
+mod gpu;
 mod guest;
 mod host;
 mod node_files;

@@ -11,6 +11,7 @@ use super::body::{Answer, BodyChange};
 use super::clock::Moment;
 use super::config::Config;
 use super::core::Core;
+use super::gpu;
 use super::guest::node_inside;
 use super::world::{Guest, NODE_TEMPLATE, World};
 use crate::command::Effect;
@@ -31,7 +32,7 @@ const RENDERED: [&str; 8] = [
 ];
 
 /// Below these nothing but the node's own files lies, though they are within a rendered directory.
-const OWN: [&str; 2] = ["/etc/pve/firewall", "/etc/pve/priv"];
+const OWN: [&str; 4] = ["/etc/pve/firewall", "/etc/pve/priv", "/proc/devices", "/proc/driver"];
 
 /// Directories that every node has.
 const OWN_DIRECTORIES: [&str; 5] = [
@@ -302,8 +303,11 @@ impl World {
             let _ = body.place_dir(&path);
         }
         for device in &self.devices {
-            let change =
-                BodyChange::Other { path: device.clone(), mode: 0o666, uid: 0, gid: 0, device: Some((195, 0)) };
+            if let Some((above, _)) = device.rsplit_once('/') {
+                let _ = body.place_dir(above);
+            }
+            let numbers = Some(gpu::numbers(device));
+            let change = BodyChange::Other { path: device.clone(), mode: 0o666, uid: 0, gid: 0, device: numbers };
             let _ = body.apply(change);
         }
         body

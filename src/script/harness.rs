@@ -2,6 +2,7 @@
 //!
 //! ```rhai
 //! const PARAMS = #{ port: 8080 };      // parameters of the built-in case, and handy for others
+//! const GUEST = #{ gpus: [0] };        // what else the guest of the built-in case is
 //!
 //! fn test_installs_the_package() {
 //!     let g = guest(#{ packages: ["curl"] });
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rhai::{CallFnOptions, Dynamic, Position, Scope};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::api::Context;
 use super::api::signature::Signature;
@@ -89,10 +90,19 @@ impl TestFile {
 
     /// `const PARAMS`: parameters for the case that every script has.
     pub fn params(&self) -> BTreeMap<String, Value> {
-        let constant = self.script.syntax.constants.iter().find(|constant| constant.name == "PARAMS");
+        self.constant("PARAMS").into_iter().collect()
+    }
+
+    /// `const GUEST`: what else the guest of that case is, as `guest(#{...})` takes it.
+    pub fn guest(&self) -> Map<String, Value> {
+        self.constant("GUEST")
+    }
+
+    fn constant(&self, name: &str) -> Map<String, Value> {
+        let constant = self.script.syntax.constants.iter().find(|constant| constant.name == name);
         match constant.and_then(|constant| constant.value.literal()) {
-            Some(Value::Object(params)) => params.into_iter().collect(),
-            _ => BTreeMap::new(),
+            Some(Value::Object(members)) => members,
+            _ => Map::new(),
         }
     }
 

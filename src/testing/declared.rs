@@ -31,6 +31,8 @@ pub struct Declared {
     pub app: Option<String>,
     /// Parameters by script.
     pub params: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Numbers of the node's GPUs that are shared with it.
+    pub gpus: Vec<u32>,
     /// Its declaration as `guest.config` shows it.
     pub config: Value,
     /// Roles.
@@ -59,6 +61,7 @@ impl Default for Declared {
             features: Vec::new(),
             app: None,
             params: BTreeMap::new(),
+            gpus: Vec::new(),
             config: Value::Null,
             roles: Vec::new(),
             service: None,
@@ -120,7 +123,7 @@ impl Declared {
             dns_records: Vec::new(),
             portainer_role: PortainerRole::None,
             trigger_sync: false,
-            lxc: LxcSettings { unprivileged: true, ..LxcSettings::default() },
+            lxc: LxcSettings { unprivileged: true, gpus: self.gpus.clone(), ..LxcSettings::default() },
             vm: VmSettings::default(),
             config: self.config.clone(),
         })

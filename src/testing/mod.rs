@@ -76,7 +76,8 @@ pub fn run(library: &Library, names: &[String]) -> Results {
             results.cases.push(CaseResult { kind, script: name.clone(), case, failure, elapsed: began.elapsed() });
         };
         let params = file.as_ref().map(TestFile::params).unwrap_or_default();
-        add(TWICE.to_owned(), &mut || twice::run(library, &models, kind, name, &params));
+        let guest = file.as_ref().map(TestFile::guest).unwrap_or_default();
+        add(TWICE.to_owned(), &mut || twice::run(library, &models, (kind, name), &params, &guest));
         if let Some(file) = &file {
             for case in file.cases() {
                 add(case.clone(), &mut || file.run(&case, stand::maker(library, &models)));

@@ -74,10 +74,15 @@ impl Stand {
         let site = Arc::new(declared.site().map_err(StandError::Declared)?);
         let guest = declared.guest().map_err(StandError::Declared)?;
         let options = Options { programs: Arc::new(models.clone()), strict: true, ..Options::default() };
-        let sandbox = Arc::new(Sandbox::in_memory(World::fresh(&site), options.clone()));
+        let world = World::fresh(&site);
+        // What `prepare` of whoever needs them would ask for.
+        let devices = world.devices.iter().filter(|_| !guest.lxc.gpus.is_empty());
+        let devices = devices.map(|path| (path.clone(), "0666".to_owned())).collect();
+        let prepared = Prepared { devices, ..Prepared::default() };
+        let sandbox = Arc::new(Sandbox::in_memory(world, options.clone()));
         let mut stand = Stand::on(sandbox, options, library, site, guest.id);
 
-        let desired = lxc::desired(&stand.site, &guest, LxcNeeds::default(), &Prepared::default());
+        let desired = lxc::desired(&stand.site, &guest, LxcNeeds::default(), &prepared);
         for command in [
             pct::create(guest.id, &declared.template, &desired.create_options()),
             Tool::of(guest.kind, guest.id).start(),

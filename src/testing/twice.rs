@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Declared;
 use crate::engine::{self, Consent, Engine};
@@ -16,15 +16,15 @@ use crate::plan;
 use crate::sandbox::{Options, Sandbox, World};
 use crate::script::{Library, Models};
 
-/// Creates a guest with the script twice.
+/// Creates a guest with the script twice; `guest` says what else it is, as [`Declared`] takes it.
 pub(super) fn run(
     library: &Library,
     models: &Models,
-    kind: ScriptKind,
-    name: &str,
+    script: (ScriptKind, &str),
     params: &BTreeMap<String, Value>,
+    guest: &Map<String, Value>,
 ) -> Result<(), Failure> {
-    let site = Arc::new(site(library, kind, name, params)?);
+    let site = Arc::new(site(library, script, params, guest)?);
     let target: Vec<GuestId> = site.guests.keys().copied().collect();
     let options = Options { programs: Arc::new(models.clone()), strict: true, ..Options::default() };
     let sandbox = Arc::new(Sandbox::in_memory(World::fresh(&site), options));
@@ -80,14 +80,27 @@ fn create(
 }
 
 /// A site whose first guest has the script and what it needs, and others that publish what it reads.
-fn site(library: &Library, kind: ScriptKind, name: &str, params: &BTreeMap<String, Value>) -> Result<Site, Failure> {
+fn site(
+    library: &Library,
+    (kind, name): (ScriptKind, &str),
+    params: &BTreeMap<String, Value>,
+    guest: &Map<String, Value>,
+) -> Result<Site, Failure> {
     let mut guests = Guests { library, made: Vec::new(), publishers: BTreeSet::new() };
     guests.add(kind, name, params);
     let Guests { made, .. } = guests;
     let mut made = made.into_iter().rev();
-    let mut first = made.next().unwrap_or_default();
+    let mut first = described(made.next().unwrap_or_default(), guest)?;
     first.others = made.collect();
     first.site().map_err(Failure::new)
+}
+
+/// The guest with what `const GUEST` says about it.
+fn described(guest: Declared, members: &Map<String, Value>) -> Result<Declared, Failure> {
+    let described: Declared = serde_json::from_value(Value::Object(members.clone()))
+        .map_err(|error| Failure::new(format!("`const GUEST`: {error}")))?;
+    let Declared { id, name, ip, params, roles, features, app, .. } = guest;
+    Ok(Declared { id, name, ip, params, roles, features, app, ..described })
 }
 
 struct Guests<'a> {

@@ -79,8 +79,10 @@ fn dependencies(site: &mut Site, draft: &Draft) {
 }
 
 fn stacks(site: &Site, draft: &Draft) {
-    for (at, used) in draft.guest.vm.stacks.iter().enumerate() {
-        let path = format!("docker_stacks.{at}");
+    let items = draft.fields.value.get("docker_stacks").map(|list| list.items()).unwrap_or_default();
+    for used in &draft.guest.vm.stacks {
+        let names = |item: &Value| item.text().or_else(|| item.get("name")?.text()) == Some(used.name.as_str());
+        let path = items.iter().position(names).map_or_else(String::new, |at| format!("docker_stacks.{at}"));
         let Some(stack) = site.stacks.iter().find(|stack| stack.name == used.name) else {
             let mut finding = Finding::error("unknown-stack", format!("there is no stack `{}`", used.name));
             let near = did_you_mean(&used.name, site.stacks.iter().map(|stack| stack.name.as_str()));

@@ -67,12 +67,13 @@ pub fn check(site: &Site, drafts: &[Draft], catalogue: &Catalogue) -> Vec<Condit
     unusable
 }
 
-/// The scripts a guest names, with their places.
+/// The scripts a guest names, with their places; a feature that follows from `portainer_role` is named there.
 fn scripts(draft: &Draft) -> Vec<(ScriptKind, String, Range<usize>)> {
     let items = draft.fields.value.get("features").map(|list| list.items()).unwrap_or_default();
-    let features = draft.guest.features.iter().filter_map(|name| {
-        let item = items.iter().find(|item| item.text() == Some(name))?;
-        Some((ScriptKind::Feature, name.clone(), item.span.clone()))
+    let features = draft.guest.features.iter().map(|name| {
+        let item = items.iter().find(|item| item.text() == Some(name));
+        let span = item.map_or_else(|| draft.span("portainer_role"), |item| item.span.clone());
+        (ScriptKind::Feature, name.clone(), span)
     });
     let app = draft.guest.app.iter().map(|app| (ScriptKind::App, app.clone(), draft.span("application_script")));
     features.chain(app).collect()

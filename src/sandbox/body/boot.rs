@@ -66,7 +66,8 @@ impl Body {
     fn start_kernel(&mut self, around: &Around) {
         self.start_parameters(around.identity.kind == Some(GuestKind::Lxc));
         let mut mounts = "rootfs / rootfs rw,relatime 0 0\n".to_owned();
-        mounts.extend(around.binds.iter().map(|bind| format!("{} {} none rw,relatime 0 0\n", bind.from, bind.at)));
+        let mounted = around.binds.iter().filter(|bind| !bind.at.starts_with("/proc/"));
+        mounts.extend(mounted.map(|bind| format!("{} {} none rw,relatime 0 0\n", bind.from, bind.at)));
         let table = self.state.tree.text(FSTAB).unwrap_or_default();
         let lines = table.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         mounts.extend(lines.filter(|line| !line.contains("noauto")).map(|line| format!("{line}\n")));

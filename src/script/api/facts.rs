@@ -51,7 +51,7 @@ impl Subject {
 }
 
 /// What is known of a guest before it exists.
-const DECLARED: [&str; 8] = ["id", "name", "kind", "ip", "fqdn", "features", "config", "has_feature"];
+const DECLARED: [&str; 9] = ["id", "name", "kind", "ip", "fqdn", "features", "config", "gpus", "has_feature"];
 
 const GUEST: &[Type] = &[Type::Guest];
 const MACHINE: &[Type] = &[Type::Guest, Type::Node];
@@ -114,6 +114,13 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
         |given| Ok(from_json(&given.run.guest()?.config)),
     ),
     verb(
+        Signature::property(GUEST, "gpus", Type::Array, "Numbers of the node's GPUs that are shared with the guest."),
+        |given| {
+            let gpus = given.run.guest()?.lxc.gpus.iter();
+            Ok(gpus.map(|gpu| Dynamic::from(i64::from(*gpu))).collect::<rhai::Array>().into())
+        },
+    ),
+    verb(
         Signature::method(GUEST, "has_feature", "Whether the guest, or a guest it is cloned from, lists a feature.")
             .takes(&[required("name", Kind::Text, "the feature")])
             .returns(Type::Bool),
@@ -136,8 +143,12 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
         devices,
     ),
     verb(
-        Signature::method(NODE, "driver_version", "Version of the NVIDIA kernel module that is loaded, or `()`.")
-            .returns(Type::Any),
+        Signature::method(
+            MACHINE,
+            "driver_version",
+            "Version of the NVIDIA kernel module that is loaded, or `()`: the node's, also inside of its containers.",
+        )
+        .returns(Type::Any),
         |given| {
             // Not `read`: files below /proc have no size.
             let text = given.run.machine.read("/proc/driver/nvidia/version")?.unwrap_or_default();

@@ -35,6 +35,7 @@ pub(super) const VERBS: &[Verb<Case>] = &[
                 optional("template", Kind::Text, "volume id of the template that it is made from"),
                 optional("features", Kind::Texts, "features that it is declared with"),
                 optional("app", Kind::Text, "its app"),
+                optional("gpus", Kind::Data, "numbers of the node's GPUs that it sees"),
                 optional("config", Kind::Map, "its declaration as `guest.config` shows it"),
                 optional("roles", Kind::Texts, "its roles"),
                 optional("service", Kind::Text, "name that the router publishes it as"),
