@@ -150,7 +150,7 @@ fn an_unknown_script_is_an_error_only_for_requests_that_need_it() {
     // The place is where the requested guest names the script, not the first guest of all.
     let vm = "tests/data/config/legacy/etc/phoenix_vm_configs.json";
     assert_eq!(severe(&["Harbour"]), [format!("{vm}:53:66: there is no feature `docker`")]);
-    assert_eq!(severe(&["Oracle"]).len(), 3);
+    assert_eq!(severe(&["Oracle"]).len(), 2);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! what they write.
 
 mod accepted;
+mod gpus;
 mod old;
 mod real;
 

@@ -29,10 +29,8 @@ const SERVER_IMAGES: [&str; 2] = ["portainer/portainer-ce", "portainer/portainer
 /// Completes the drafts.
 pub fn derive(site: &Site, drafts: &mut [Draft], root: &Fields, catalogue: &Catalogue) {
     let image = AgentImage::of(site, root);
-    let declared: BTreeMap<GuestId, (Origin, bool)> = drafts
-        .iter()
-        .map(|Draft { guest, .. }| (guest.id, (guest.origin.clone(), lists(guest, DOCKER))))
-        .collect();
+    let declared: BTreeMap<GuestId, (Origin, bool)> =
+        drafts.iter().map(|Draft { guest, .. }| (guest.id, (guest.origin.clone(), lists(guest, DOCKER)))).collect();
     for draft in drafts {
         let role = match draft.guest.portainer_role {
             PortainerRole::Server => Some("server"),
@@ -142,7 +140,7 @@ impl AgentImage {
 fn one_server(site: &Site, draft: &mut Draft) {
     let server = |name: &str| {
         let stack = site.stacks.iter().find(|stack| stack.name == name)?;
-        stack.compose.lines().any(|line| runs_server(line)).then_some(stack)
+        stack.compose.lines().any(runs_server).then_some(stack)
     };
     let uses = std::mem::take(&mut draft.guest.vm.stacks);
     for (at, used) in uses.into_iter().enumerate() {

@@ -52,7 +52,8 @@ impl World {
         self.devices.extend(paths);
         let inside = site.guests.values().find_map(|guest| guest.lxc.nvidia.as_ref()?.driver_version.as_deref());
         let version = site.node.setup.nvidia.version.as_deref().or(inside).unwrap_or(DRIVER);
-        let module = format!("NVRM version: NVIDIA UNIX x86_64 Kernel Module  {version}  Thu Jan  1 00:00:00 UTC 2026\n");
+        let module =
+            format!("NVRM version: NVIDIA UNIX x86_64 Kernel Module  {version}  Thu Jan  1 00:00:00 UTC 2026\n");
         let devices = format!(
             "Character devices:\n  1 mem\n 10 misc\n{NVIDIA} nvidia\n{NVIDIA} nvidia-modeset\n{NVIDIA} nvidiactl\n\
              {CAPABILITIES} nvidia-caps\n{UVM} nvidia-uvm\n\nBlock devices:\n  8 sd\n"
