@@ -1,5 +1,7 @@
 //! The program as its users start it: whole processes, exit codes, streams.
 
+mod shell;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

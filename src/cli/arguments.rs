@@ -92,4 +92,6 @@ pub enum Verb {
     Config(verbs::config::Args),
     Feature(verbs::feature::Args),
     Sandbox(verbs::sandbox::Args),
+    Completions(verbs::completions::Args),
+    Man(verbs::man::Args),
 }

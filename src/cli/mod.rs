@@ -50,6 +50,8 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Verb::Check(args) => verbs::check::run(&globals, &args),
         Verb::Config(args) => verbs::config::run(&globals, &args),
         Verb::Feature(args) => verbs::feature::run(&globals, &args),
+        Verb::Completions(args) => verbs::completions::run(&args),
+        Verb::Man(args) => verbs::man::run(&args),
         Verb::Sandbox(args) => verbs::sandbox::run(&globals, &args),
     }
 }

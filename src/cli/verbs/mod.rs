@@ -1,6 +1,7 @@
 //! One file per verb: its arguments, whose doc comments and examples are the help, and what it does.
 
 pub mod check;
+pub mod completions;
 pub mod config;
 pub mod converge;
 pub mod create;
@@ -8,6 +9,7 @@ pub mod delete;
 pub mod feature;
 pub mod graph;
 pub mod health;
+pub mod man;
 pub mod plan;
 pub mod power;
 pub mod sandbox;
