@@ -5,6 +5,7 @@ use super::record::RecordError;
 use crate::command::{Command, Output};
 use crate::event::Failure;
 use crate::host::HostError;
+use crate::machine::MachineError;
 use crate::op::{Op, OpError, OpErrorKind};
 use crate::pve::inventory::PveError;
 
@@ -84,6 +85,16 @@ impl From<HostError> for StepError {
     }
 }
 
+impl From<MachineError> for StepError {
+    fn from(error: MachineError) -> StepError {
+        match error {
+            MachineError::Host(error) => error.into(),
+            error if error.is_unknown() => StepError::Unknown(error.command().unwrap_or("the machine").to_owned()),
+            error => StepError::Failed(Box::new(error.failure())),
+        }
+    }
+}
+
 impl From<PveError> for StepError {
     fn from(error: PveError) -> StepError {
         StepError::new(error.to_string())
@@ -113,9 +124,9 @@ fn hint_for(output: &str) -> Option<&'static str> {
     const HINTS: [(&str, &str); 6] = [
         ("no quorum", "the cluster has no quorum: bring its other nodes back, or `pvecm expected 1`"),
         ("Connection refused", "Proxmox's cluster file system is down: `systemctl status pve-cluster`"),
-        ("does not exist", "`phoenix check --host` compares storages, bridges and templates with the node"),
+        ("does not exist", "`phoenix check --host` compares storages, bridges, templates and images with the node"),
         ("No space left on device", "the storage is full: `pvesm status`"),
-        ("protection mode enabled", "`pct set ID --protection 0` lifts the protection"),
+        ("protection mode enabled", "`--protection 0` of `pct set` or `qm set` lifts the protection"),
         ("is still in use by linked clone", "delete the clones first"),
     ];
     HINTS.iter().find(|(text, _)| output.contains(text)).map(|(_, hint)| *hint)

@@ -17,8 +17,8 @@ use crate::model::{Guest, GuestId, Origin, Prepared};
 use crate::op::{Op, OpValue, Place};
 use crate::plan::PlannedGuest;
 use crate::pve::difference::Changes;
+use crate::pve::guest::Desired;
 use crate::pve::inventory::Present;
-use crate::pve::lxc::{self, Desired};
 use crate::pve::tool::Tool;
 
 /// How long a command is tried again while Proxmox says that something is locked.
@@ -120,9 +120,9 @@ impl<'a> Life<'a> {
         matches!(self.guest.origin, Origin::Clone(_)) && self.record.provenance == Provenance::Made
     }
 
-    /// The container that is declared, with what its scripts need.
+    /// The guest that is declared, with what its scripts need.
     pub(super) fn desired(&self) -> Desired {
-        lxc::desired(&self.run.site, self.guest, self.planned.needs, &self.prepared)
+        Desired::of(&self.run.site, self.guest, &self.sight.inventory, self.planned.needs, &self.prepared)
     }
 
     /// How the guest on the node differs from it.
@@ -131,7 +131,7 @@ impl<'a> Life<'a> {
             Origin::Clone(source) => self.sight.inventory.guests.get(&source).map(|source| &source.config),
             _ => None,
         };
-        Ok(lxc::difference(&self.desired(), self.defined()?, source))
+        Ok(self.desired().difference(self.defined()?, source))
     }
 
     /// Reads the node again.

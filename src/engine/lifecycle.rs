@@ -130,11 +130,11 @@ fn perform(life: &mut Life, course: Course, step: &Step) -> Result<Done> {
         Step::Feature(name) => steps::apply(life, ScriptKind::Feature, name),
         Step::App(name) => steps::apply(life, ScriptKind::App, name),
         Step::Health => steps::health(life),
+        Step::Mount => steps::mount(life),
+        Step::Clean => steps::clean(life),
         Step::Stop => steps::stop(life),
         Step::Template => steps::template(life),
         Step::Destroy => steps::destroy(life),
-        // Volumes of containers are mounted by Proxmox.
-        Step::Mount => Ok(Done::Unchanged),
     }
 }
 
@@ -145,7 +145,7 @@ fn takes(course: Course, life: &Life, step: &Step) -> bool {
         Course::Healthy => matches!(step, Step::Start | Step::Ready | Step::Health),
         Course::Met => false,
         Course::Resting => match step {
-            Step::Start | Step::Ready | Step::Health | Step::Mount => false,
+            Step::Start | Step::Ready | Step::Mount | Step::Health | Step::Clean => false,
             // A template has none; a source retakes its own when its configuration was changed.
             Step::Snapshot(_) => !life.guest.is_template,
             _ => true,
@@ -186,7 +186,7 @@ fn rebuilds(life: &mut Life) -> Result<()> {
         life.leaves(difference(script, Some(then), Some(now), Cost::Rebuild));
     }
     if !life.guest.is_template {
-        life.leaves(difference("kind", Some("template"), Some("container"), Cost::Rebuild));
+        life.leaves(difference("kind", Some("template"), Some(life.guest.kind.noun()), Cost::Rebuild));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::failure::StepError;
 use super::record::{Irreversible, Record};
 use crate::model::{Guest, GuestId};
 use crate::pve::inventory::Present;
+use crate::pve::tool::Tool;
 
 /// How a declared guest stands on the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +40,11 @@ pub fn judge(
     if present.node != node {
         return Err(StepError::with_hint(
             format!("{} is on node `{}`, not on `{node}`", describe(guest.id, present), present.node),
-            format!("declare `node` for guest {}, or move it with `pct migrate`", guest.id),
+            format!(
+                "declare `node` for guest {0}, or move it with `{1} migrate {0}`",
+                guest.id,
+                Tool::of(present.kind, guest.id)
+            ),
         ));
     }
     if present.kind != guest.kind {
@@ -52,7 +57,7 @@ pub fn judge(
     let begun = record.and_then(|record| record.begun.as_ref()).map(|begun| &begun.what);
     let defining = matches!(begun, Some(Irreversible::Create | Irreversible::Clone { .. }));
     match (marked, record.is_some(), present.config.lock()) {
-        (_, true, Some("create")) if defining => Ok(Standing::HalfMade),
+        (_, true, Some("create" | "clone")) if defining => Ok(Standing::HalfMade),
         (true, true, _) => Ok(Standing::Ours),
         _ if adopt => Ok(Standing::Adopted),
         (true, false, _) => {

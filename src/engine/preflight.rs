@@ -9,6 +9,7 @@ use crate::host::Host;
 use crate::model::{Guest, GuestId, GuestKind, Origin, Site};
 use crate::op::{Op, OpValue, Place};
 use crate::pve::inventory;
+use crate::pve::vm::Snippets;
 
 /// Everything on the node that a declaration would fail on, each with what mends it.
 ///
@@ -20,7 +21,8 @@ pub fn preflight(site: &Site, host: &dyn Host) -> Result<Vec<Finding>, EngineErr
     sight.inventory.complete(&host.perform(Place::Node, &details)?);
     let mut findings = storages(site, &sight);
     findings.extend(bridges(site, &sight));
-    findings.extend(templates(site, &sight, host)?);
+    findings.extend(origins(site, &sight, host)?);
+    findings.extend(snippets(site, &sight));
     findings.extend(ids(site, &sight));
     Ok(findings)
 }
@@ -102,39 +104,42 @@ fn bridges(site: &Site, sight: &Sight) -> Vec<Finding> {
     .collect()
 }
 
-/// A missing template is noticed by `pct create` only after the disk was made, so it is looked for here.
-fn templates(site: &Site, sight: &Sight, host: &dyn Host) -> Result<Vec<Finding>, EngineError> {
-    let by_template = wanted(site, |guest| match (&guest.origin, guest.kind) {
-        (Origin::Template(template), GuestKind::Lxc) if !sight.inventory.guests.contains_key(&guest.id) => {
-            vec![template.as_str()]
-        }
-        _ => Vec::new(),
+/// What guests that are not there yet are made from. A missing template is noticed by `pct create` only after the disk
+/// was made, so it is looked for here.
+fn origins(site: &Site, sight: &Sight, host: &dyn Host) -> Result<Vec<Finding>, EngineError> {
+    let by_file = wanted(site, |guest| match &guest.origin {
+        _ if sight.inventory.guests.contains_key(&guest.id) => Vec::new(),
+        Origin::Template(file) => vec![file.as_str()],
+        Origin::Image(image) if !image.source.contains("://") => vec![image.source.as_str()],
+        Origin::Image(_) | Origin::Clone(_) => Vec::new(),
     });
     let mut findings = Vec::new();
     let mut asked = Vec::new();
-    for (template, guests) in by_template {
-        match path_of(template, sight) {
-            Some(path) => asked.push((template, guests, Op::Stat { path })),
+    for (file, guests) in by_file {
+        let of_machines = site.guest(guests[0]).is_some_and(|guest| guest.kind == GuestKind::Vm);
+        let (what, elsewhere, absent) = match of_machines {
+            true => ("image", "image-storage", "image-absent"),
+            false => ("template", "template-storage", "template-absent"),
+        };
+        match sight.inventory.path_of(file) {
+            Some(path) => asked.push((what, absent, file, guests, Op::Stat { path })),
             None => findings.push(
                 Finding::error(
-                    "template-storage",
-                    format!("the storage of template `{template}` ({}) is not on the node", list(&guests)),
+                    elsewhere,
+                    format!("the storage of {what} `{file}` ({}) is not on the node", list(&guests)),
                 )
-                .hint("templates are named `STORAGE:vztmpl/FILE`, or by an absolute path"),
+                .hint("files are named `STORAGE:vztmpl/FILE` or `STORAGE:import/FILE`, or by an absolute path"),
             ),
         }
     }
-    let ops: Vec<Op> = asked.iter().map(|(_, _, op)| op.clone()).collect();
+    let ops: Vec<Op> = asked.iter().map(|(.., op)| op.clone()).collect();
     let results = host.perform(Place::Node, &ops)?;
-    for ((template, guests, _), result) in asked.into_iter().zip(results) {
+    for ((what, absent, file, guests, _), result) in asked.into_iter().zip(results) {
         if !matches!(result, Ok(OpValue::Stat(Some(_)))) {
-            let finding = Finding::error(
-                "template-absent",
-                format!("template `{template}` ({}) is not on the node", list(&guests)),
-            );
-            let advice = match template.split_once(":vztmpl/") {
+            let finding = Finding::error(absent, format!("{what} `{file}` ({}) is not on the node", list(&guests)));
+            let advice = match file.split_once(":vztmpl/") {
                 Some((storage, file)) => format!("`pveam download {storage} {file}` fetches it"),
-                None => "put the archive there, or name another one".to_owned(),
+                None => "put the file there, or name another one".to_owned(),
             };
             findings.push(finding.hint(advice));
         }
@@ -142,14 +147,17 @@ fn templates(site: &Site, sight: &Sight, host: &dyn Host) -> Result<Vec<Finding>
     Ok(findings)
 }
 
-/// Where a template lies on the node: directory storages keep them below `template/cache`.
-fn path_of(template: &str, sight: &Sight) -> Option<String> {
-    if template.starts_with('/') {
-        return Some(template.to_owned());
-    }
-    let (storage, file) = template.split_once(":vztmpl/")?;
-    let path = sight.inventory.storage(storage)?.properties.get("path")?;
-    Some(format!("{path}/template/cache/{file}"))
+/// Virtual machines made from an image get vendor data of cloud-init, which only some storages may hold.
+fn snippets(site: &Site, sight: &Sight) -> Option<Finding> {
+    let made =
+        |guest: &&Guest| matches!(guest.origin, Origin::Image(_)) && !sight.inventory.guests.contains_key(&guest.id);
+    let guests: Vec<GuestId> = site.guests.values().filter(made).map(|guest| guest.id).collect();
+    let inventory = &sight.inventory;
+    let absent = Snippets::storage(&inventory.storages, &inventory.node).is_none();
+    (absent && !guests.is_empty()).then(|| {
+        Finding::error("snippets-absent", format!("no storage of the node holds `snippets` ({})", list(&guests)))
+            .hint(Snippets::advice(&inventory.storages, &inventory.node))
+    })
 }
 
 fn ids(site: &Site, sight: &Sight) -> Vec<Finding> {

@@ -20,9 +20,9 @@ pub const DIRECTORY: &str = "/var/lib/phoenix/guests";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "action")]
 pub enum Irreversible {
-    /// Created from a template archive.
+    /// Created from a template archive or an image.
     Create,
-    /// Cloned from another guest, which Proxmox locks meanwhile.
+    /// Cloned from another guest. Proxmox locks a container meanwhile.
     Clone {
         /// The source.
         from: GuestId,
@@ -37,6 +37,8 @@ pub enum Irreversible {
         /// Its name.
         name: String,
     },
+    /// Cleaned of what its clones must not share; done when it is stopped, as a boot makes it anew.
+    Clean,
     /// Converted to a template.
     Template,
     /// Destroyed.
@@ -50,6 +52,7 @@ impl std::fmt::Display for Irreversible {
             Irreversible::Clone { from } => write!(f, "clone of {from}"),
             Irreversible::Snapshot { name } => write!(f, "snapshot {name}"),
             Irreversible::RemoveSnapshot { name } => write!(f, "removal of snapshot {name}"),
+            Irreversible::Clean => f.write_str("cleaning"),
             Irreversible::Template => f.write_str("conversion to a template"),
             Irreversible::Destroy => f.write_str("destroy"),
         }

@@ -9,10 +9,12 @@ use std::time::Duration;
 use super::failure::{Result, StepError};
 use super::life::{Life, difference, unfinished_clones, verb};
 use super::record::Irreversible;
+use super::steps;
 use crate::command::{Command, Cost};
 use crate::host::Host;
 use crate::model::GuestId;
 use crate::op::{Op, OpValue, Place};
+use crate::pve::guest;
 
 /// How long a task that an earlier run began may still take.
 const TASK_DEADLINE: Duration = Duration::from_secs(30 * 60);
@@ -27,7 +29,7 @@ pub(super) fn repair(life: &mut Life) -> Result<()> {
     let begun = life.record.begun.clone().filter(|begun| begun.run != life.run.id).map(|begun| begun.what);
     match (lock.as_str(), begun) {
         ("create", Some(Irreversible::Create)) => remains(life, &[id]),
-        ("create", Some(Irreversible::Clone { from })) => {
+        ("create" | "clone", Some(Irreversible::Clone { from })) => {
             remains(life, &[id, from])?;
             free_source(life, from)
         }
@@ -66,12 +68,32 @@ fn unlock(life: &mut Life, id: GuestId) -> Result<()> {
 fn settle(life: &mut Life) -> Result<()> {
     let Some(begun) = life.record.begun.clone() else { return Ok(()) };
     let Some(present) = life.present() else { return Ok(()) };
-    if let Irreversible::Snapshot { name } = begun.what
-        && present.config.snapshot(&name).is_some()
-    {
-        life.record.stale_snapshots.remove(&name);
+    match begun.what {
+        Irreversible::Snapshot { name } if present.config.snapshot(&name).is_some() => {
+            life.record.stale_snapshots.remove(&name);
+        }
+        // Nothing is known of it any more but by its next boot.
+        Irreversible::Clean if present.running => steps::halt(life)?,
+        Irreversible::Template => convert(life)?,
+        _ => {}
     }
     life.done()
+}
+
+/// Converts the disks of a template that a killed `template` did not come to.
+fn convert(life: &mut Life) -> Result<()> {
+    settled(life, &[life.id()])?;
+    let disks = guest::unconverted(life.defined()?);
+    for disk in &disks {
+        life.changes(difference(
+            disk,
+            Some("as it was when a run was interrupted"),
+            Some("base of clones"),
+            Cost::None,
+        ));
+        life.command(&life.tool().template_disk(disk))?;
+    }
+    life.refresh()
 }
 
 /// A guest whose creation was cut off holds nothing: it goes, with the volumes that only the storage knows.

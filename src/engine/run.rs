@@ -19,7 +19,7 @@ use crate::event::{Difference, Event, Events, Failure, Level, Outcome};
 use crate::host::interrupt::Interrupt;
 use crate::host::{Host, HostError, HostHandle};
 use crate::machine::{Outside, SecretStore};
-use crate::model::{Guest, GuestId, GuestKind, Site};
+use crate::model::{Guest, GuestId, Site};
 use crate::plan::{Graph, Plan, Verb};
 use crate::script::Library;
 
@@ -98,14 +98,6 @@ pub enum EngineError {
     /// The node could not be read.
     #[error("{}", .0.message)]
     Node(Box<Failure>),
-    /// Virtual machines are declared, checked and ordered, but not made yet.
-    #[error("guest {id} (`{name}`) is a virtual machine: phoenix makes containers only, so far")]
-    VirtualMachine {
-        /// The first one of the plan.
-        id: GuestId,
-        /// Its name.
-        name: String,
-    },
 }
 
 /// What all actors of a run share.
@@ -133,15 +125,10 @@ pub(super) struct Run {
 /// Runs a plan to its end: every guest that can be worked on is, whatever becomes of the others.
 ///
 /// # Errors
-/// When it did not begin: the node cannot be read, another run has its lock, or a guest is of a kind that cannot be
-/// made yet. What goes wrong with single guests is in the [`Summary`].
+/// When it did not begin: the node cannot be read, or another run has its lock. What goes wrong with single guests is in
+/// the [`Summary`].
 pub fn run(engine: Engine) -> Result<Summary, EngineError> {
     let Engine { host, site, library, plan, events, interrupt, outside, options } = engine;
-    if let Some(guest) =
-        plan.guests.iter().filter_map(|planned| site.guest(planned.id)).find(|g| g.kind == GuestKind::Vm)
-    {
-        return Err(EngineError::VirtualMachine { id: guest.id, name: guest.name.clone() });
-    }
     let began = host.now();
     let stage = Stage::new(&host, events, interrupt);
     let handles = stage.handles(host.clone(), None);

@@ -130,8 +130,12 @@ impl Machine {
         }
     }
 
-    /// The file in the node's cache, fetched if it is not there, and its digest.
-    fn cached(&self, source: &Source) -> Result<(String, String), MachineError> {
+    /// The file in the node's cache, fetched if it is not there, and its digest. The machine is the node.
+    ///
+    /// # Errors
+    /// As [`Machine::download`].
+    pub fn cached(&self, source: &Source) -> Result<(String, String), MachineError> {
+        let source = &source.checked()?;
         let path = format!("{CACHE_DIR}/{}", source.identity());
         let digest = Op::Digest { path: path.clone() };
         if let OpValue::Digest(Some(digest)) = self.one(digest.clone())? {

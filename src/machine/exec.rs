@@ -196,8 +196,13 @@ impl Machine {
 
     /// Runs one of the system's own tools, which must succeed.
     pub(super) fn tool(&self, argv: &[&str]) -> Result<Output, MachineError> {
+        self.tool_within(argv, EXEC_TIMEOUT)
+    }
+
+    /// The same with a limit of its own.
+    pub(super) fn tool_within(&self, argv: &[&str], timeout: Duration) -> Result<Output, MachineError> {
         let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
-        self.run(&spec(&argv, &Exec::default(), Effect::Change)?)
+        self.run(&spec(&argv, &Exec { timeout, ..Exec::default() }, Effect::Change)?)
     }
 }
 

@@ -1,10 +1,14 @@
 //! `mount`: a file system mounted now and at boot.
 
+use std::time::Duration;
+
 use super::{Change, Machine, MachineError, change::difference, path};
 use crate::op::{Attributes, Op, OpValue};
 use crate::secret::Sealed;
 
 const FSTAB: &str = "/etc/fstab";
+/// How long mounting may take: a silent server is given up by the client after two minutes.
+const LIMIT: Duration = Duration::from_secs(150);
 
 /// What is mounted, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,7 +40,7 @@ impl Machine {
         let mut change = directory | listed;
         // Without a table to look at, a new line is reason enough.
         if !mounted.unwrap_or(!change.changed) {
-            self.tool(&["mount", &path])?;
+            self.tool_within(&["mount", &path], LIMIT)?;
             let to = Some(format!("mounted from {}", mount.source));
             change = change | self.done(Change::of("", vec![difference(format!("mount {path}"), None, to)]));
         }

@@ -32,6 +32,8 @@ pub enum Step {
     App(String),
     /// Health of everything applied.
     Health,
+    /// What made it this machine and no other is removed, for its clones to get their own (templates of virtual machines).
+    Clean,
     /// Stopped (clone sources that are not meant to run).
     Stop,
     /// Converted to a template.
@@ -55,6 +57,7 @@ impl fmt::Display for Step {
             Step::Feature(name) => f.pad(&format!("feature {name}")),
             Step::App(name) => f.pad(&format!("app {name}")),
             Step::Health => f.pad("health"),
+            Step::Clean => f.pad("clean"),
             Step::Stop => f.pad("stop"),
             Step::Template => f.pad("template"),
             Step::Destroy => f.pad("destroy"),

@@ -2,7 +2,7 @@
 
 use super::order::{Script, specs};
 use super::{Rest, Verb};
-use crate::model::{Catalogue, Guest, ScriptKind, Step};
+use crate::model::{Catalogue, Guest, GuestKind, ScriptKind, Step};
 
 /// The steps of one guest for a verb.
 ///
@@ -33,6 +33,7 @@ pub(super) fn of(
 
 /// A guest's life: from what its scripts ask of Proxmox to its last snapshot, or to a template.
 ///
+/// A virtual machine that becomes a template is cleaned of what its clones must not share; containers get that as clones.
 /// A guest that is not meant to run is stopped before its last snapshot. A template has no snapshots: Proxmox refuses
 /// to convert a guest that has any.
 pub fn life(guest: &Guest, rest: Option<Rest>, scripts: &[Script], catalogue: &Catalogue) -> Vec<Step> {
@@ -52,6 +53,9 @@ pub fn life(guest: &Guest, rest: Option<Rest>, scripts: &[Script], catalogue: &C
         ScriptKind::App => Step::App(name.clone()),
     }));
     steps.push(Step::Health);
+    if guest.is_template && guest.kind == GuestKind::Vm {
+        steps.push(Step::Clean);
+    }
     if rest.is_some() {
         steps.push(Step::Stop);
     }

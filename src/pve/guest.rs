@@ -67,6 +67,15 @@ pub fn snapshot_obstacle(present: &Present, inventory: &Inventory) -> Option<Str
     }
 }
 
+/// Disks of a template that are not yet what clones are linked to: Proxmox marks a virtual machine as a template before it
+/// converts its disks.
+pub fn unconverted(present: &Present) -> Vec<String> {
+    match present.kind {
+        GuestKind::Vm if present.config.is_template() => vm::unconverted(&present.config),
+        _ => Vec::new(),
+    }
+}
+
 /// Whether a clone whose root disk is to lie on `storage` can be linked to this template.
 pub fn can_link(template: &Present, inventory: &Inventory, storage: &str) -> bool {
     match template.kind {

@@ -226,6 +226,17 @@ impl Inventory {
         }
     }
 
+    /// Where a file lies that is named by an absolute path or as a volume of a storage that keeps files
+    /// (`local:vztmpl/x.tar.zst`); absent when its storage is not there.
+    pub fn path_of(&self, file: &str) -> Option<String> {
+        if file.starts_with('/') {
+            return Some(file.to_owned());
+        }
+        let (storage, name) = file.split_once(':')?;
+        let (content, name) = name.split_once('/')?;
+        Some(format!("{}/{name}", self.storage(storage)?.directory(content)?))
+    }
+
     /// The storage of this id.
     pub fn storage(&self, id: &str) -> Option<&Storage> {
         self.storages.iter().find(|storage| storage.id == id)

@@ -59,6 +59,15 @@ impl Tool {
         Command::change(self.name(), words.chain(options))
     }
 
+    /// How an operator looks inside the guest, for hints: `pct exec 101 -- ip route`.
+    pub fn inside(self, words: &str) -> String {
+        let exec = match self.kind {
+            GuestKind::Lxc => "exec",
+            GuestKind::Vm => "guest exec",
+        };
+        format!("{self} {exec} {} -- {words}", self.id)
+    }
+
     /// A command that has the guest to itself.
     fn alone(self, subcommand: &str, positionals: &[&str], options: &[(&str, &str)]) -> Command {
         self.command(subcommand, positionals, options).claim(Claim::exclusive(Resource::Guest(self.id)))
@@ -136,6 +145,11 @@ impl Tool {
     /// `template`. Its exit code is 0 even when it fails in the storage: read `template: 1` back.
     pub fn template(self) -> Command {
         self.alone("template", &[], &[])
+    }
+
+    /// `qm template` of one disk of a template: what a killed `qm template` did not come to.
+    pub fn template_disk(self, disk: &str) -> Command {
+        self.alone("template", &[], &[("disk", disk)])
     }
 
     /// `pct resize`, `qm disk resize`: to a whole size (`16G`). The exit code is 0 even when it fails: read `size=`

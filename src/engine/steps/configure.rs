@@ -1,6 +1,6 @@
 //! Configure: every differing key in one `set`, raw lines by an edit under Proxmox's own lock.
 
-use super::{Done, Life, Result, StepError, difference, host_paths};
+use super::{Done, Life, Result, StepError, difference, host_paths, node_files};
 use crate::command::Cost;
 use crate::event::Difference;
 use crate::op::Place;
@@ -8,7 +8,7 @@ use crate::pve::difference::{Changes, KeyDifference};
 
 /// Brings the configuration in line. What a running guest only takes with a restart waits for consent.
 pub(in crate::engine) fn configure(life: &mut Life) -> Result<Done> {
-    let paths = host_paths::ensure(life)?;
+    let paths = host_paths::ensure(life)? | node_files::ensure(life)?;
     let mut changes = life.differences()?;
     match life.restart(&changes) {
         Restart::NotNeeded => {}

@@ -1,13 +1,12 @@
-//! Define: the guest is made from an archive or cloned from another guest, or taken over.
+//! Define: the guest is made from an archive or an image, cloned from another guest, or taken over.
 
-use super::{Done, Life, Result, StepError, difference, host_paths};
+use super::{Done, Life, Result, StepError, difference, host_paths, image, node_files};
 use crate::command::{Command, Cost};
 use crate::engine::mark::Standing;
 use crate::engine::record::Irreversible;
 use crate::engine::repair;
 use crate::model::{GuestId, Origin};
-use crate::pve::lxc;
-use crate::pve::pct;
+use crate::pve::guest;
 use crate::pve::tool::Clone;
 
 /// Makes the guest if it is not there.
@@ -19,10 +18,12 @@ pub(in crate::engine) fn define(life: &mut Life) -> Result<Done> {
         };
     }
     host_paths::ensure(life)?;
+    let create = |life: &Life, from: &str| life.desired().create(life.id(), from, &life.sight.inventory);
     let (what, command, words) = match life.guest.origin.clone() {
-        Origin::Template(archive) => {
-            let options = life.desired().create_options();
-            (Irreversible::Create, pct::create(life.id(), &archive, &options), format!("created from {archive}"))
+        Origin::Template(archive) => (Irreversible::Create, create(life, &archive), format!("created from {archive}")),
+        Origin::Image(image) => {
+            let from = image::on_the_node(life, &image)?;
+            (Irreversible::Create, create(life, &from), format!("created from {}", image.source))
         }
         Origin::Clone(source) => {
             repair::free_source(life, source)?;
@@ -34,10 +35,8 @@ pub(in crate::engine) fn define(life: &mut Life) -> Result<Done> {
             };
             (Irreversible::Clone { from: source }, life.tool_of(source).clone(life.id(), &clone), words)
         }
-        Origin::Image(image) => {
-            return Err(StepError::new(format!("a container cannot be made from the image {}", image.source)));
-        }
     };
+    node_files::ensure(life)?;
     life.changes(difference("guest", None, Some(&words), Cost::None));
     life.begin(what)?;
     make(life, &command)?;
@@ -87,17 +86,15 @@ fn clone_of(life: &Life, source: GuestId) -> Result<Clone> {
         running: present.running,
     };
     if present.config.is_template() {
-        return Ok(Clone { full: !lxc::can_link(&present.config, &life.sight.inventory, &storage), ..copy });
+        return Ok(Clone { full: !guest::can_link(present, &life.sight.inventory, &storage), ..copy });
     }
     let wanted = life.run.site.guest(source).and_then(|guest| guest.snapshots.template.clone());
     match wanted {
         Some(name) if present.config.snapshot(&name).is_some() => Ok(Clone { snapname: Some(name), ..copy }),
-        Some(name) if lxc::snapshot_obstacle(&present.config, &life.sight.inventory).is_none() => {
-            Err(StepError::with_hint(
-                format!("guest {source} has no snapshot `{name}` to clone from"),
-                format!("`phoenix create {source}` takes it"),
-            ))
-        }
+        Some(name) if guest::snapshot_obstacle(present, &life.sight.inventory).is_none() => Err(StepError::with_hint(
+            format!("guest {source} has no snapshot `{name}` to clone from"),
+            format!("`phoenix create {source}` takes it"),
+        )),
         _ if present.running => Err(StepError::with_hint(
             format!("guest {source} runs and has no snapshot to clone from"),
             format!("declare `is_template` or `template_snapshot_name` for {source}, or stop it"),

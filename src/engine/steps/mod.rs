@@ -1,11 +1,17 @@
 //! What the steps of a guest's life do: each reads, compares, changes what differs, and reads back.
 
+mod clean;
+mod cloud_init;
 mod configure;
 mod define;
 mod destroy;
 mod firewall;
 mod health;
+mod host_keys;
 mod host_paths;
+mod image;
+mod mount;
+mod node_files;
 mod power;
 mod prepare;
 mod ready;
@@ -14,12 +20,14 @@ mod snapshot;
 mod storage;
 mod template;
 
+pub(super) use clean::clean;
 pub(super) use configure::configure;
 pub(super) use define::define;
 pub(super) use destroy::destroy;
 pub(super) use firewall::firewall;
 pub(super) use health::health;
-pub(super) use power::{start, stop};
+pub(super) use mount::mount;
+pub(super) use power::{halt, start, stop};
 pub(super) use prepare::prepare;
 pub(super) use ready::ready;
 pub(super) use scripts::{apply, consumed_others, outdated};

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::{Done, Life, Result, StepError, difference};
 use crate::command::{Command, Cost};
+use crate::engine::record::Irreversible;
 
-/// How long init may take to end before the container is stopped hard.
+/// How long init may take to end before the guest is stopped hard.
 const SHUTDOWN: Duration = Duration::from_secs(60);
 
 /// Starts the guest; one that runs is restarted if differences wait for that and it was consented to.
@@ -33,10 +34,13 @@ pub(in crate::engine) fn stop(life: &mut Life) -> Result<Done> {
     }
     life.changes(difference("state", Some("running"), Some("stopped"), Cost::None));
     halt(life)?;
+    if life.record.begun.as_ref().is_some_and(|begun| begun.what == Irreversible::Clean) {
+        life.done()?;
+    }
     Ok(Done::Changed)
 }
 
-pub(super) fn halt(life: &mut Life) -> Result<()> {
+pub(in crate::engine) fn halt(life: &mut Life) -> Result<()> {
     life.close_channel();
     turn(life, life.tool().shutdown(SHUTDOWN), false)
 }

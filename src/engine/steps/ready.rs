@@ -1,38 +1,46 @@
-//! Ready: init has finished, the address is there, the way out is there. A clone gets SSH host keys of its own here.
+//! Ready: the guest can be reached, init and cloud-init have finished, the address is there, the way out is there.
 
 use std::time::Duration;
 
-use super::{Done, Life, Result, StepError, difference};
-use crate::command::Effect;
-use crate::event::{Cost, Level};
-use crate::op::{Entry, Exec, Op, OpValue, UnitAction};
+use super::cloud_init::{self, CloudInit};
+use super::{Done, Life, Result, StepError, host_keys};
+use crate::event::{Failure, Level};
+use crate::host::HostError;
+use crate::model::GuestKind;
+use crate::op::{Op, OpValue};
 
-/// How long a started guest may take.
-const DEADLINE: Duration = Duration::from_secs(180);
 /// First pause between two looks; doubled up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-const SSH: &str = "/etc/ssh";
+
+/// How long a started guest may take. The first boot of a virtual machine installs the agent that it is reached by.
+fn deadline(kind: GuestKind) -> Duration {
+    Duration::from_secs(match kind {
+        GuestKind::Lxc => 180,
+        GuestKind::Vm => 600,
+    })
+}
 
 /// Waits until the guest is ready, and tells what it waits for.
 pub(in crate::engine) fn ready(life: &mut Life) -> Result<Done> {
-    let began = life.handles.host.now();
+    let (began, deadline) = (life.handles.host.now(), deadline(life.guest.kind));
     let mut pause = FIRST_PAUSE;
     let mut told = String::new();
-    while let Some(missing) = missing(life)? {
+    let mut watch = Watch::default();
+    while let Some(missing) = watch.missing(life)? {
         if missing.text != told {
             life.waiting(&missing.text);
             told.clone_from(&missing.text);
         }
         let waited = Duration::try_from(life.handles.host.now().duration_since(began)).unwrap_or_default();
-        if waited >= DEADLINE {
-            let message = format!("not ready after {} s: {}", DEADLINE.as_secs(), missing.text);
+        if waited >= deadline {
+            let message = format!("not ready after {} s: {}", deadline.as_secs(), missing.text);
             return Err(StepError::with_hint(message, missing.hint));
         }
         life.handles.host.sleep(pause)?;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
-    own_host_keys(life)
+    host_keys::own(life)
 }
 
 struct Missing {
@@ -40,95 +48,132 @@ struct Missing {
     hint: String,
 }
 
-/// The first thing that is not there yet.
-fn missing(life: &Life) -> Result<Option<Missing>> {
-    let answers = life.perform(life.place(), &[Op::SystemState, Op::Network])?;
-    let [OpValue::SystemState(state), OpValue::Network { addresses, default_route }] = answers.as_slice() else {
-        return Err(StepError::new("the guest answered something else than its state"));
-    };
-    let id = life.id();
-    if state == "degraded" {
-        life.says(Level::Debug, "init reports failed units (`systemctl --failed`)");
-    } else if state != "running" {
-        return Ok(Some(Missing {
-            text: format!("init is `{state}`"),
-            hint: format!("`pct exec {id} -- systemctl list-jobs` shows what it waits for"),
-        }));
+impl Missing {
+    fn some(text: impl Into<String>, hint: impl Into<String>) -> Option<Missing> {
+        Some(Missing { text: text.into(), hint: hint.into() })
     }
-    for nic in &life.guest.nics {
-        let Some(wanted) = nic.address.cidr().map(|cidr| cidr.to_string()) else { continue };
-        if !addresses.contains(&wanted) {
-            return Ok(Some(Missing {
-                text: format!("{} has no address {wanted}", nic.name),
-                hint: format!("`pct exec {id} -- ip address` and the bridge `{}` tell more", nic.bridge),
-            }));
+}
+
+/// What was learnt while waiting.
+#[derive(Default)]
+struct Watch {
+    older_cloud_init: bool,
+}
+
+impl Watch {
+    /// The first thing that is not there yet.
+    fn missing(&mut self, life: &Life) -> Result<Option<Missing>> {
+        let Some(answers) = self.ask(life)? else {
+            return Ok(Missing::some(
+                "its guest agent does not answer",
+                format!(
+                    "the console of the machine shows what it does (`qm terminal {0}`); `qm guest cmd {0} ping` asks the \
+                     agent, which the package qemu-guest-agent inside has to bring",
+                    life.id()
+                ),
+            ));
+        };
+        let [OpValue::SystemState(state), OpValue::Network { addresses, default_route }, rest @ ..] =
+            answers.as_slice()
+        else {
+            return Err(StepError::new("the guest answered something else than its state"));
+        };
+        let cloud_init = match rest.first() {
+            Some(OpValue::Output(output)) => cloud_init::read(output),
+            _ => CloudInit::Done(Vec::new()),
+        };
+        if let CloudInit::Failed(words) = cloud_init {
+            return Err(cloud_init_failed(life, words));
+        }
+        Ok(self
+            .setting_up(life, &cloud_init)
+            .or_else(|| booting(life, state))
+            .or_else(|| network(life, addresses, *default_route)))
+    }
+
+    /// The answers; none while the agent of a virtual machine is silent.
+    fn ask(&self, life: &Life) -> Result<Option<Vec<OpValue>>> {
+        let mut ops = vec![Op::SystemState, Op::Network];
+        if life.guest.kind == GuestKind::Lxc {
+            return life.perform(life.place(), &ops).map(Some);
+        }
+        ops.push(cloud_init::status(self.older_cloud_init));
+        let results = match life.handles.host.perform(life.place(), &ops) {
+            Err(HostError::Unreachable { .. }) => return Ok(None),
+            // It may end for a moment while cloud-init installs or restarts it.
+            Err(HostError::Lost { .. }) => return Ok(None),
+            other => other?,
+        };
+        ops.iter()
+            .zip(results)
+            .map(|(op, result)| result.map_err(|error| StepError::op(op, &error)))
+            .collect::<Result<_>>()
+            .map(Some)
+    }
+
+    fn setting_up(&mut self, life: &Life, cloud_init: &CloudInit) -> Option<Missing> {
+        match cloud_init {
+            CloudInit::Running | CloudInit::Failed(_) => {
+                let log = life.tool().inside("tail /var/log/cloud-init-output.log");
+                Missing::some("cloud-init is at it", format!("`{log}` shows what it does"))
+            }
+            CloudInit::Older => {
+                self.older_cloud_init = true;
+                Missing::some("cloud-init is asked in its older words", "")
+            }
+            CloudInit::Done(complaints) => {
+                for complaint in complaints {
+                    life.says(Level::Debug, format!("cloud-init: {complaint}"));
+                }
+                None
+            }
         }
     }
-    if addresses.is_empty() && !life.guest.nics.is_empty() {
-        return Ok(Some(Missing {
-            text: "no address yet".to_owned(),
-            hint: "is there a DHCP server on the bridge?".to_owned(),
-        }));
-    }
-    if !default_route && life.guest.nics.iter().any(|nic| nic.gateway.is_some()) {
-        return Ok(Some(Missing {
-            text: "no default route".to_owned(),
-            hint: format!("`pct exec {id} -- ip route` and the declared gateway tell more"),
-        }));
-    }
-    Ok(None)
 }
 
-/// Clones carry the SSH host keys of their source: they are replaced once, before anything else is done inside.
-fn own_host_keys(life: &mut Life) -> Result<Done> {
-    if life.record.own_host_keys || !life.cloned() {
-        return Ok(Done::Unchanged);
-    }
-    let place = life.place();
-    let listed = life.perform(place, &[Op::List { path: SSH.to_owned() }])?;
-    let names: Vec<String> = match listed.into_iter().next() {
-        Some(OpValue::Entries(Some(entries))) => entries.into_iter().map(|Entry { name, .. }| name).collect(),
-        _ => Vec::new(),
-    };
-    // The server's own file, not the keys: a run that was cut off may have removed them already.
-    if !names.iter().any(|name| name == "sshd_config") {
-        life.record.own_host_keys = true;
-        life.keep()?;
-        return Ok(Done::Unchanged);
-    }
-    let keys = names.iter().filter(|name| name.starts_with("ssh_host_"));
-    let mut ops: Vec<Op> = keys.map(|name| Op::Remove { path: format!("{SSH}/{name}"), recursive: false }).collect();
-    ops.push(Op::Exec(Exec {
-        argv: ["ssh-keygen", "-A"].map(str::to_owned).to_vec(),
-        env: Default::default(),
-        cwd: None,
-        stdin: None,
-        user: None,
-        timeout: Duration::from_secs(60),
-        effect: Effect::Change,
-    }));
-    let answers = life.perform(place, &ops)?;
-    if let Some(OpValue::Output(output)) =
-        answers.last().filter(|answer| matches!(answer, OpValue::Output(o) if !o.ok()))
-    {
-        return Err(StepError::new(format!("`ssh-keygen -A` failed: {}", output.tail(4))));
-    }
-    restart_ssh(life)?;
-    life.changes(difference("SSH host keys", Some("those of the clone's source"), Some("its own"), Cost::None));
-    life.record.own_host_keys = true;
-    life.keep()?;
-    Ok(Done::Changed)
+fn cloud_init_failed(life: &Life, words: String) -> StepError {
+    StepError::Failed(Box::new(Failure {
+        output: Some(words),
+        hint: Some(format!(
+            "`{}` tells more; `phoenix delete {}` and a new run make it anew",
+            life.tool().inside("cat /var/log/cloud-init-output.log"),
+            life.id()
+        )),
+        ..Failure::new("cloud-init failed")
+    }))
 }
 
-/// A running daemon reads its keys only when it starts.
-fn restart_ssh(life: &Life) -> Result<()> {
-    let units = Op::Units { names: vec!["ssh.service".to_owned()] };
-    let answers = life.perform(life.place(), &[units])?;
-    let active =
-        matches!(answers.first(), Some(OpValue::Units(units)) if units.iter().any(|unit| unit.active == "active"));
-    if active {
-        let restart = Op::Unit { name: "ssh.service".to_owned(), action: UnitAction::Restart };
-        life.perform(life.place(), &[restart])?;
+fn booting(life: &Life, state: &str) -> Option<Missing> {
+    match state {
+        "running" => None,
+        "degraded" => {
+            life.says(Level::Debug, "init reports failed units (`systemctl --failed`)");
+            None
+        }
+        _ => {
+            let jobs = life.tool().inside("systemctl list-jobs");
+            Missing::some(format!("init is `{state}`"), format!("`{jobs}` shows what it waits for"))
+        }
     }
-    Ok(())
+}
+
+fn network(life: &Life, addresses: &[String], default_route: bool) -> Option<Missing> {
+    let nics = &life.guest.nics;
+    for nic in nics {
+        let Some(wanted) = nic.address.cidr().map(|cidr| cidr.to_string()) else { continue };
+        if !addresses.contains(&wanted) {
+            return Missing::some(
+                format!("{} has no address {wanted}", nic.name),
+                format!("`{}` and the bridge `{}` tell more", life.tool().inside("ip address"), nic.bridge),
+            );
+        }
+    }
+    if addresses.is_empty() && !nics.is_empty() {
+        return Missing::some("no address yet", "is there a DHCP server on the bridge?");
+    }
+    if !default_route && nics.iter().any(|nic| nic.gateway.is_some()) {
+        let route = life.tool().inside("ip route");
+        return Missing::some("no default route", format!("`{route}` and the declared gateway tell more"));
+    }
+    None
 }

@@ -3,7 +3,7 @@
 use super::{Done, Life, Result, StepError, difference, verb};
 use crate::command::Cost;
 use crate::engine::record::Irreversible;
-use crate::pve::lxc;
+use crate::pve::guest;
 
 /// Takes the snapshot of this name if the guest's life asks for it now.
 pub(in crate::engine) fn snapshot(life: &mut Life, name: &str) -> Result<Done> {
@@ -69,5 +69,5 @@ fn exists(life: &Life, name: &str) -> Result<bool> {
 
 /// Why Proxmox cannot take a snapshot of this guest.
 fn impossible(life: &Life) -> Result<Option<String>> {
-    Ok(lxc::snapshot_obstacle(&life.defined()?.config, &life.sight.inventory))
+    Ok(guest::snapshot_obstacle(life.defined()?, &life.sight.inventory))
 }

@@ -46,6 +46,18 @@ impl Snippets {
         Some(Snippets { volume: format!("{}:snippets/{name}", storage.id), file })
     }
 
+    /// What makes a storage hold snippets.
+    pub fn advice(storages: &[Storage], node: &str) -> String {
+        let able = |storage: &&Storage| storage.is_on_node(node) && storage.directory("snippets").is_some();
+        match storages.iter().find(able) {
+            Some(storage) => {
+                let content: Vec<&str> = storage.content.iter().map(String::as_str).chain(["snippets"]).collect();
+                format!("`pvesm set {} --content {}` allows them", storage.id, content.join(","))
+            }
+            None => "add a storage of type `dir` that holds them".to_owned(),
+        }
+    }
+
     /// The first of these storages that may hold snippets on this node.
     pub fn storage<'s>(storages: &'s [Storage], node: &str) -> Option<&'s Storage> {
         storages.iter().find(|storage| {

@@ -51,6 +51,13 @@ pub fn snapshot_obstacle(config: &GuestConfig, inventory: &Inventory) -> Option<
     })
 }
 
+/// Disks of a template that are no base volumes.
+pub fn unconverted(config: &GuestConfig) -> Vec<String> {
+    let is_base = |name: &str| name.rsplit('/').next().is_some_and(|name| name.starts_with("base-"));
+    let disks = disks(config).filter(|disk| !disk.is_cloud_init());
+    disks.filter(|disk| disk.volume.is_some_and(|(_, name)| !is_base(name))).map(|disk| disk.key.to_owned()).collect()
+}
+
 /// Whether a clone whose root disk is to lie on `storage` can be linked to this template: it lies where the template
 /// lies, on storages that can make one.
 pub fn can_link(template: &GuestConfig, inventory: &Inventory, storage: &str) -> bool {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use cloud_init::{NodeFile, Snippets};
 pub use compare::difference;
-pub use disks::{can_link, snapshot_obstacle};
+pub use disks::{can_link, snapshot_obstacle, unconverted};
 
 use super::inventory::Present;
 use super::storage::Storage;
