@@ -1,5 +1,7 @@
 //! The real node: programs, requests, waiting, the lock; claims in line; channels under stress in a real container.
 
+#[path = "host/agent.rs"]
+mod agent;
 #[path = "host/channel.rs"]
 mod channel;
 #[path = "host/claims.rs"]

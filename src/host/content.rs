@@ -50,8 +50,12 @@ pub(super) fn digest(mut from: impl Read) -> io::Result<(String, u64)> {
         context.update(&chunk[..count]);
         length += count as u64;
     }
-    let hex = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((hex, length))
+    Ok((hex(context.finish().as_ref()), length))
+}
+
+/// Bytes in lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The system's words about a path, with their class.

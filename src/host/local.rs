@@ -17,8 +17,22 @@ use crate::host::{Host, HostError, HostHandle, RunLock, fetch, http, node, proce
 use crate::op::{Op, OpError, OpErrorKind, OpResult, Place};
 use crate::request::{Request, Response};
 
-/// The lock under which one run at a time acts on the node.
-const LOCK: &str = "/var/lib/phoenix/lock";
+/// Where the node keeps what phoenix opens on it.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// The lock under which one run at a time acts on the node.
+    pub lock: PathBuf,
+    /// Directory of the sockets of virtual machines: `ID.qga` is a guest agent's.
+    pub sockets: PathBuf,
+    /// `qm`, by name or path: asks an agent whose socket cannot be opened.
+    pub qm: String,
+}
+
+impl Default for Paths {
+    fn default() -> Paths {
+        Paths { lock: "/var/lib/phoenix/lock".into(), sockets: "/var/run/qemu-server".into(), qm: "qm".to_owned() }
+    }
+}
 
 /// The real node, as one actor sees it.
 pub struct Local {
@@ -40,14 +54,14 @@ impl Local {
     /// # Errors
     /// When the system gives no threads.
     pub fn new(interrupt: Interrupt) -> Result<Local, HostError> {
-        Local::with_lock(interrupt, Path::new(LOCK))
+        Local::with_paths(interrupt, Paths::default())
     }
 
-    /// The node, with its run lock somewhere else.
+    /// The node, with its things elsewhere.
     ///
     /// # Errors
     /// When the system gives no threads.
-    pub fn with_lock(interrupt: Interrupt, lock: &Path) -> Result<Local, HostError> {
+    pub fn with_paths(interrupt: Interrupt, paths: Paths) -> Result<Local, HostError> {
         // What is made on the node, by us and by what we start, is readable as Debian makes it; what is private says so.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -55,8 +69,8 @@ impl Local {
             .enable_all()
             .build()
             .map_err(|error| failed("start of the runtime", &error))?;
-        let lock = lock.to_owned();
-        let shared = Arc::new(Shared { runtime, channels: Channels::default(), interrupt, lock });
+        let channels = Channels::new(paths.sockets, paths.qm);
+        let shared = Arc::new(Shared { runtime, channels, interrupt, lock: paths.lock });
         Ok(Local { shared, permit: Permit::default() })
     }
 

@@ -20,6 +20,7 @@ use phoenix::op::{Attributes, Content, Exec, Op, OpError, OpErrorKind, OpResult,
 use phoenix::sandbox::body::{Around, Body, Faults, Template, Unmodelled};
 use phoenix::sandbox::programs::{Identity, NoPrograms};
 
+use crate::support::agent::Agent;
 use crate::support::container::Container;
 
 /// A story in steps.
@@ -147,6 +148,22 @@ fn a_real_container_answers_so_through_its_channel() {
     let container = Container::boot();
     let host = Local::new(Interrupt::new()).unwrap();
     let mut perform = |ops: &[Op]| host.perform(container.place(), ops).unwrap();
+    run_all(&cases(), &mut perform);
+}
+
+#[test]
+fn a_guest_agent_answers_so_over_its_socket() {
+    let agent = Agent::boot();
+    let host = agent.host();
+    let mut perform = |ops: &[Op]| host.perform(agent.place(), ops).unwrap();
+    run_all(&cases(), &mut perform);
+}
+
+#[test]
+fn a_guest_agent_answers_so_by_qm() {
+    let agent = Agent::boot();
+    let host = agent.host_with_qm();
+    let mut perform = |ops: &[Op]| host.perform(agent.place(), ops).unwrap();
     run_all(&cases(), &mut perform);
 }
 

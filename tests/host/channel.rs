@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use phoenix::command::Output;
+use phoenix::host::local::Local;
 use phoenix::host::{Host as _, HostError};
-use phoenix::op::{Attributes, Content, Exec, Op, OpErrorKind, OpResult, OpValue};
+use phoenix::op::{Attributes, Content, Exec, Op, OpErrorKind, OpResult, OpValue, Place};
 use phoenix::secret::Sealed;
 
 use super::node;
 use crate::support::container::Container;
 
-fn sh(script: &str) -> Exec {
+pub fn sh(script: &str) -> Exec {
     Exec {
         argv: vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()],
         env: BTreeMap::new(),
@@ -23,19 +24,22 @@ fn sh(script: &str) -> Exec {
     }
 }
 
-fn output(result: OpResult) -> Output {
+pub fn output(result: OpResult) -> Output {
     match result {
         Ok(OpValue::Output(output)) => output,
         other => panic!("no output: {other:?}"),
     }
 }
 
-/// One boot for all of them: they do not get in each other's way.
 #[test]
 fn a_channel_bears_what_programs_do() {
     let container = Container::boot();
-    let host = node();
-    let perform = |ops: Vec<Op>| host.perform(container.place(), &ops).unwrap();
+    bears(&node(), container.place(), &container, "HOME LANG LC_ALL LOGNAME PATH PWD USER container");
+}
+
+/// One boot for all of them: they do not get in each other's way. `environment` is what a program finds there.
+pub fn bears(host: &Local, place: Place, container: &Container, environment: &str) {
+    let perform = |ops: Vec<Op>| host.perform(place, &ops).unwrap();
     let run = |exec: Exec| perform(vec![Op::Exec(exec)]).remove(0);
 
     // Binary on both streams, code and signal.
@@ -57,7 +61,7 @@ fn a_channel_bears_what_programs_do() {
     let said = output(run(Exec { env, argv: vec!["/usr/bin/env".to_owned()], ..sh("") })).text();
     assert!(names.iter().all(|name| said.lines().any(|line| line == format!("{name}=/opt"))), "{said}");
     let said = output(run(sh("env | cut -d= -f1 | grep -v TERM | sort | tr '\\n' ' '; pwd; umask"))).text();
-    assert_eq!(said, "HOME LANG LC_ALL LOGNAME PATH PWD USER container /\n0022\n");
+    assert_eq!(said, format!("{environment} /\n0022\n"));
 
     // Another user, with his own home and groups, in a directory of his choice.
     let said = output(run(Exec {
@@ -161,9 +165,11 @@ fn a_channel_bears_what_programs_do() {
     println!("a batch of 1,000 ops took {:?}", start.elapsed());
 
     // Nothing of the channel stays behind when it is closed, and the next batch opens another.
-    host.close_channel(container.place());
+    host.close_channel(place);
     assert_eq!(
-        container.sh("ls -d /run/phoenix.* 2>/dev/null | wc -l; pgrep -c -f 'sh -c # The far [e]nd' || true"),
+        container.sh(
+            "ls -d /run/phoenix.* /dev/shm/phoenix-* 2>/dev/null | wc -l; pgrep -c -f 'sh -c # The far [e]nd' || true"
+        ),
         "0\n0\n"
     );
     assert_eq!(output(run(sh("echo again"))).text(), "again\n");

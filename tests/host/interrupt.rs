@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use phoenix::command::Command;
 use phoenix::host::interrupt::{Interrupt, Interruptible};
-use phoenix::host::local::Local;
+use phoenix::host::local::{Local, Paths};
 use phoenix::host::{Host, HostError};
 use phoenix::op::{Op, Place};
 
@@ -62,10 +62,10 @@ fn ctrl_c_lets_the_running_command_finish() {
 #[test]
 fn one_run_at_a_time_and_the_other_is_told_who() {
     let dir = tempfile::tempdir().unwrap();
-    let lock = dir.path().join("state/lock");
-    let one = Local::with_lock(Interrupt::new(), &lock).unwrap();
+    let paths = Paths { lock: dir.path().join("state/lock"), ..Paths::default() };
+    let one = Local::with_paths(Interrupt::new(), paths.clone()).unwrap();
     let held = one.lock("phoenix create 101, process 7").unwrap();
-    let other = Local::with_lock(Interrupt::new(), &lock).unwrap();
+    let other = Local::with_paths(Interrupt::new(), paths.clone()).unwrap();
     let refused = other.lock("phoenix create 102").err();
     assert_eq!(refused, Some(HostError::Locked { owner: "phoenix create 101, process 7".to_owned() }));
     drop(held);

@@ -66,6 +66,12 @@ impl Container {
         format!("{NETWORK}.{}", self.slot + 2)
     }
 
+    /// Its root file system as it sees it, sockets included.
+    pub fn root(&self) -> PathBuf {
+        let init = sh(&format!("lxc-info -p -H -n {}", self.id()));
+        PathBuf::from(format!("/proc/{}/root", init.trim()))
+    }
+
     /// Runs a shell script inside, around the channel; answers its standard output.
     pub fn sh(&self, script: &str) -> String {
         let id = self.id().to_string();

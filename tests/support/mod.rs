@@ -1,4 +1,6 @@
-//! What tests of several rooms share: a real container of this machine, and whole runs in the sandbox.
+//! What tests of several rooms share: a real container of this machine, QEMU's guest agent in one, and whole runs in the
+//! sandbox.
 
+pub mod agent;
 pub mod container;
 pub mod scenario;

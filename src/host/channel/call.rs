@@ -101,6 +101,11 @@ impl Call {
         Ok(line)
     }
 
+    /// How many bytes follow the line.
+    pub(super) fn payload_length(&self) -> u64 {
+        self.payload.length()
+    }
+
     /// Sends the payload.
     pub(super) async fn send_payload(&self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         match &self.payload {

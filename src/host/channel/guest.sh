@@ -3,7 +3,8 @@
 # Standard input: one line per op, a call of `op` with its arguments quoted for the shell, followed by exactly as many
 # payload bytes as the call announces. Standard output: per op an answer, which is fields that end in NUL; a field is
 # `=` and data, or `!`, a class of errors (`-`: tell it by the words), a blank and the words; an empty field ends the
-# answer. What is secret comes as a line or as payload, never as an argument of a program.
+# answer. What is secret comes as a line or as payload, never as an argument of a program. An argument of this script is
+# a private directory for what it must keep meanwhile; without one it makes its own.
 
 umask 022
 cd /
@@ -17,6 +18,7 @@ nl='
 # Found before a program's own PATH may hide them.
 timeout=$(command -v timeout)
 setpriv=$(command -v setpriv)
+home=${1-}
 dir=
 count=0
 failed=
@@ -72,7 +74,7 @@ receive_more() { words=$({ head -c "$bytes" <&3 | { cat >>"$1" || cat >/dev/null
 # A private directory in memory, for what programs say and are given; its path is in $dir.
 scratch() {
     if [ "$dir" ] && [ -d "$dir" ]; then return 0; fi
-    for at in /run /dev/shm /tmp; do
+    for at in $home /run /dev/shm /tmp; do
         if dir=$(mktemp -d "$at/phoenix.XXXXXXXX" 2>/dev/null); then
             trap 'rm -rf "$dir"' EXIT
             return 0

@@ -3,55 +3,90 @@
 //! A channel is a process on the node that stands with one foot in the machine (`lxc-attach`, where that is missing
 //! `pct exec`; on the node itself a plain `sh`) and runs [`guest.sh`](self) there. It is opened by the first batch and
 //! closed before the guest is stopped, snapshotted or cloned, and when the run ends. What goes over it is described at
-//! the head of `guest.sh`; how an Op becomes a call of it is [`lower`]'s business.
+//! the head of `guest.sh`; how an Op becomes a call of it is [`lower`]'s business. A virtual machine has no such way in:
+//! there a [`batch`] is carried to the same script by the machine's [`agent`].
 
+mod agent;
 mod answer;
+mod batch;
 mod call;
 mod lower;
 mod session;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::host::HostError;
 use crate::model::{GuestId, GuestKind};
 use crate::op::{Op, OpResult, Place};
 
+use agent::Agent;
 use session::Session;
 
 /// Most bytes that a program may write to one stream, in machines and on the node. It loses the stream beyond that.
 pub(super) const OUTPUT_LIMIT: u64 = 16 << 20;
 
 /// The open channels of a node: at most one per machine, used by one batch at a time.
-#[derive(Default)]
 pub(super) struct Channels {
     slots: Mutex<BTreeMap<Place, Slot>>,
+    /// Directory of the guest agents' sockets.
+    sockets: PathBuf,
+    /// The program that asks an agent without a socket.
+    qm: String,
 }
 
 /// The channel of one machine, if it is open.
-type Slot = Arc<tokio::sync::Mutex<Option<Session>>>;
+type Slot = Arc<tokio::sync::Mutex<Option<Channel>>>;
+
+/// An open channel.
+enum Channel {
+    Shell(Session),
+    Agent(Agent),
+}
 
 impl Channels {
+    /// No channel is open yet.
+    pub(super) fn new(sockets: PathBuf, qm: String) -> Channels {
+        Channels { slots: Mutex::default(), sockets, qm }
+    }
+
     /// Performs a batch inside a machine, opening its channel if need be.
     pub(super) async fn perform(&self, place: Place, ops: &[Op]) -> Result<Vec<OpResult>, HostError> {
         let slot = self.slot(place);
-        let mut session = slot.lock().await;
-        let open = match session.take() {
+        let mut channel = slot.lock().await;
+        let open = match channel.take() {
             Some(open) => open,
-            None => Session::open(place, &way_into(place)?).await?,
+            None => self.open(place).await?,
         };
-        // Whatever goes wrong drops the session, which kills what is left of it; the next batch opens another.
-        let (results, open) = open.perform(ops).await?;
-        *session = Some(open);
+        // Whatever goes wrong drops the channel, and with it what is left of its process; the next batch opens another.
+        let (results, open) = match open {
+            Channel::Shell(session) => {
+                session.perform(ops).await.map(|(results, open)| (results, Channel::Shell(open)))?
+            }
+            Channel::Agent(agent) => agent.perform(ops).await.map(|(results, open)| (results, Channel::Agent(open)))?,
+        };
+        *channel = Some(open);
         Ok(results)
     }
 
     /// Closes the channel into a machine, after the batch that runs.
     pub(super) async fn close(&self, place: Place) {
-        let session = self.slot(place).lock().await.take();
-        if let Some(session) = session {
+        let channel = self.slot(place).lock().await.take();
+        if let Some(Channel::Shell(session)) = channel {
             session.close().await;
         }
+    }
+
+    async fn open(&self, place: Place) -> Result<Channel, HostError> {
+        let way = match place {
+            Place::Node => Vec::new(),
+            Place::Guest(id, GuestKind::Lxc) => way_into_container(id, super::process::finds("lxc-attach")),
+            Place::Guest(id, GuestKind::Vm) => {
+                return Agent::open(place, id, &self.sockets, &self.qm).await.map(Channel::Agent);
+            }
+        };
+        Session::open(place, &way).await.map(Channel::Shell)
     }
 
     fn slot(&self, place: Place) -> Slot {
@@ -60,17 +95,8 @@ impl Channels {
     }
 }
 
-/// The words in front of `sh -c SCRIPT` that lead into a machine.
-fn way_into(place: Place) -> Result<Vec<String>, HostError> {
-    match place {
-        Place::Node => Ok(Vec::new()),
-        Place::Guest(id, GuestKind::Lxc) => Ok(way_into_container(id, super::process::finds("lxc-attach"))),
-        Place::Guest(id, GuestKind::Vm) => {
-            Err(HostError::Unsupported(format!("virtual machine {id} cannot be entered: only containers can so far")))
-        }
-    }
-}
-
+/// The words in front of `sh -c SCRIPT` that lead into a container.
+///
 /// `pct exec` ends in the same `lxc-attach`, after half a second of its own.
 fn way_into_container(id: GuestId, attach: bool) -> Vec<String> {
     let id = id.to_string();

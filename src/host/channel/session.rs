@@ -6,22 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
+use tokio::io::{AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::time::timeout;
 
 use crate::host::channel::answer::Answer;
-use crate::host::channel::call::Call;
-use crate::host::channel::lower::{self, Lowered};
+use crate::host::channel::batch::{Batch, Broken};
 use crate::host::{HostError, process};
-use crate::op::{Op, OpError, OpErrorKind, OpResult, Place};
+use crate::op::{Op, OpResult, Place};
 
 /// What runs at the far end.
-const SCRIPT: &str = include_str!("guest.sh");
+pub(super) const SCRIPT: &str = include_str!("guest.sh");
 /// How long a channel may take to open.
 const OPEN_LIMIT: Duration = Duration::from_secs(30);
-/// How much longer than an op's own limit its answer is waited for: the far end kills first.
-const GRACE: Duration = Duration::from_secs(15);
 /// How long the far end may take to go by itself.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// How many of the last bytes are kept that the channel's process says on its own behalf.
@@ -66,27 +63,33 @@ impl Session {
 
     /// Performs a batch. The session comes back only if it can be used again.
     pub(super) async fn perform(mut self, ops: &[Op]) -> Result<(Vec<OpResult>, Session), HostError> {
-        let calls: Arc<[Lowered]> = ops.iter().map(lower::lower).collect();
+        let batch = Batch::new(ops);
+        let Some(input) = self.input.take() else {
+            return Err(self.lost("its input is closed").await);
+        };
         // Both directions at once: the far end may answer much before it has taken everything.
-        let sending = tokio::spawn(send(self.input.take(), Arc::clone(&calls)));
-        let received = receive(&mut self.output, ops, &calls).await;
+        let sending = tokio::spawn(batch.send(input));
+        let received = batch.receive(&mut self.output).await;
         if received.is_err() {
             sending.abort();
         }
         let sent = sending.await.map_err(io::Error::other).and_then(|sent| sent);
         match (received, sent) {
             (Ok(results), Ok(input)) => {
-                self.input = input;
+                self.input = Some(input);
                 Ok((results, self))
             }
-            (Err(Broken::Late(what, after)), _) => {
-                Err(HostError::Timeout { what: format!("{}: {what}", self.place), after })
+            (Err(Broken::Late(op, after)), _) => {
+                Err(HostError::Timeout { what: format!("{}: {op}", self.place), after })
             }
-            (Err(Broken::Gone(error)), _) | (Ok(_), Err(error)) => {
-                let reason = self.last_words(&error.to_string()).await;
-                Err(HostError::Lost { place: self.place.to_string(), reason })
-            }
+            (Err(Broken::Gone(_, error)), _) | (Ok(_), Err(error)) => Err(self.lost(&error.to_string()).await),
         }
+    }
+
+    /// The machine was lost: in the words of the channel's process, or else in these.
+    async fn lost(&mut self, otherwise: &str) -> HostError {
+        let reason = self.last_words(otherwise).await;
+        HostError::Lost { place: self.place.to_string(), reason }
     }
 
     /// Lets the far end go: it leaves at the end of its input.
@@ -104,49 +107,6 @@ impl Session {
         let said = String::from_utf8_lossy(&said);
         let said = said.trim();
         if said.is_empty() { otherwise.to_owned() } else { said.to_owned() }
-    }
-}
-
-/// Why a batch came to no end.
-enum Broken {
-    Late(String, Duration),
-    Gone(io::Error),
-}
-
-/// Sends a batch; a far end that cannot be given all of it loses its input, and leaves.
-async fn send(input: Option<ChildStdin>, calls: Arc<[Lowered]>) -> io::Result<Option<ChildStdin>> {
-    let Some(input) = input else { return Ok(None) };
-    // Lines and small payloads are gathered: a batch goes in few pieces.
-    let mut writer = BufWriter::with_capacity(1 << 16, input);
-    writer.write_all(b"batch\n").await?;
-    for Lowered { line, call } in calls.iter() {
-        writer.write_all(line.as_bytes()).await?;
-        call.send_payload(&mut writer).await?;
-    }
-    writer.flush().await?;
-    Ok(Some(writer.into_inner()))
-}
-
-async fn receive(output: &mut BufReader<ChildStdout>, ops: &[Op], calls: &[Lowered]) -> Result<Vec<OpResult>, Broken> {
-    let mut results = Vec::with_capacity(ops.len());
-    for (op, Lowered { call, .. }) in ops.iter().zip(calls) {
-        let answer = match timeout(call.limit + GRACE, Answer::receive(output)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(Broken::Gone(error)),
-            Err(_) => return Err(Broken::Late(op.to_string(), call.limit)),
-        };
-        results.push(read(op, call, answer));
-    }
-    Ok(results)
-}
-
-fn read(op: &Op, call: &Call, mut answer: Answer) -> OpResult {
-    match answer.error.take() {
-        Some(error) => Err(error),
-        None => lower::check(op, &answer).and_then(|()| {
-            let unreadable = || OpError::new(OpErrorKind::Failed, format!("`{op}` got an answer that makes no sense"));
-            (call.reader)(op, &answer).ok_or_else(unreadable)
-        }),
     }
 }
 
