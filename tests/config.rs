@@ -1,8 +1,11 @@
 //! Tests of `config`: what is read, and what is said about what cannot be.
 
+#[path = "config/schema.rs"]
+mod schema;
+
 use std::path::{Path, PathBuf};
 
-use phoenix::config::{Dir, Loaded, fields, load, resolve_show};
+use phoenix::config::{Dir, Loaded, load, resolve_show};
 use phoenix::finding::Severity;
 use phoenix::model::{Catalogue, Role};
 use phoenix::script::{Library, Roots};
@@ -70,69 +73,6 @@ fn plaintext_passwords_are_nowhere() {
     for text in [&site, &told(&loaded), &format!("{:?}", loaded.findings)] {
         assert!(!text.contains("do-not-show-me") && !text.contains("$6$"));
     }
-}
-
-/// The rows of the tables in `docs/configuration.md`: section, field, type, whether the field is used.
-fn documented() -> Vec<(String, String, String, bool)> {
-    let text = std::fs::read_to_string(project("docs/configuration.md")).unwrap();
-    let mut section = String::new();
-    let mut rows = Vec::new();
-    for line in text.lines() {
-        if let Some(title) = line.strip_prefix("## ") {
-            section = title.to_owned();
-        }
-        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-        if let ["", field, kind, _, usage, ""] = cells[..]
-            && let Some(field) = field.strip_prefix('`')
-        {
-            let field = field.trim_end_matches('`').to_owned();
-            rows.push((section.clone(), field, kind.to_owned(), !usage.starts_with("Not used")));
-        }
-    }
-    rows
-}
-
-/// The names under which the documentation may list a field, the most special one first.
-fn documented_names(field: &str) -> Vec<String> {
-    let rule = ["firewall.rules[].", "global_firewall_rules[].", "firewall_rules[]."]
-        .iter()
-        .find_map(|list| field.split_once(list).map(|(_, name)| format!("RULE.{name}")));
-    let field = field.replace("shared_volumes.firewall.", "firewall.").replace(".health_check.", ".health_checks[].");
-    let guest = ["lxc_configs.ID.", "vms[]."].iter().find_map(|entry| field.strip_prefix(entry));
-    let own = field.replace("lxc_configs.ID.", "ID.");
-    rule.into_iter().chain([own]).chain(guest.map(|name| format!("GUEST.{name}"))).collect()
-}
-
-#[test]
-fn every_field_is_documented_with_its_type_and_use() {
-    let rows = documented();
-    let mut listed = vec![false; rows.len()];
-    let mut wrong = Vec::new();
-    for dir in [Dir::Real(project("tests/data/config/legacy/etc")), Dir::Embedded] {
-        for (file, asked) in fields(&dir) {
-            for (field, info) in asked {
-                let names = documented_names(&field);
-                let shared = |section: &str| section == "Guests of both kinds" || section == "Firewall rules";
-                let row = rows
-                    .iter()
-                    .position(|(section, name, ..)| (section == file || shared(section)) && names.contains(name));
-                match row {
-                    Some(row) => {
-                        listed[row] = true;
-                        let (_, name, kind, used) = &rows[row];
-                        if kind != info.kind || *used != info.used {
-                            wrong.push(format!("{file}: `{name}` is {} (used: {})", info.kind, info.used));
-                        }
-                    }
-                    None => wrong.push(format!("{file}: `{field}` is not documented")),
-                }
-            }
-        }
-    }
-    let unknown = rows.iter().zip(listed).filter(|(_, listed)| !listed);
-    wrong.extend(unknown.map(|((section, name, ..), _)| format!("{section}: `{name}` is documented but not read")));
-    wrong.dedup();
-    assert!(wrong.is_empty(), "docs/configuration.md and the reader differ:\n{}", wrong.join("\n"));
 }
 
 #[test]

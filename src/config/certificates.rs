@@ -1,5 +1,6 @@
 //! `certificate-manifest.json`: certificates kept on the node.
 
+use super::asked::Kind;
 use super::decode::Fields;
 use super::file::File;
 use super::json::Data;
@@ -34,7 +35,7 @@ fn certificate(fields: Fields) -> Option<Certificate> {
         fields.reject("bad-value", "permissions", "must be an octal mode like 640");
     }
     let owner = fields.string("owner");
-    fields.unused("post_renewal_command", "text");
+    fields.unused("post_renewal_command", Kind::Text);
     let post_renewal_command =
         fields.value.get("post_renewal_command").and_then(|value| value.text()).map(str::to_owned);
     fields.finish();

@@ -9,7 +9,9 @@ use std::fmt::Display;
 use std::net::IpAddr;
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
+use std::sync::LazyLock;
 
+use super::asked::{AskedField, Kind};
 use super::file::File;
 use super::json::{Data, Member, Value};
 use crate::finding::{Finding, did_you_mean};
@@ -24,8 +26,23 @@ pub struct Fields<'a> {
     pub place: Range<usize>,
     path: String,
     asked: RefCell<Vec<&'static str>>,
-    required: RefCell<Vec<(&'static str, &'static str)>>,
+    required: RefCell<Vec<Required>>,
 }
+
+/// A field that must be there.
+struct Required {
+    name: &'static str,
+    hint: &'static str,
+    /// Not only because of what else stands in the file.
+    always: bool,
+}
+
+/// What is read where fields are recorded: everything that could be there is, and is empty.
+static EMPTY: Value = Value { span: 0..0, data: Data::Map(Vec::new()) };
+static ONE_ITEM: [Value; 1] = [Value { span: 0..0, data: Data::Map(Vec::new()) }];
+/// The key is good for whatever keys are: a name, a guest id.
+static ONE_MEMBER: LazyLock<[Member; 1]> =
+    LazyLock::new(|| [Member { key: "100".to_owned(), key_span: 0..0, value: EMPTY.clone() }]);
 
 impl<'a> Fields<'a> {
     /// The fields of a file's outermost value. Reported when that is no map.
@@ -59,10 +76,15 @@ impl<'a> Fields<'a> {
     }
 
     /// The member of this name, whatever its type; marks the name as known.
-    pub fn member(&self, name: &'static str, kind: &'static str) -> Option<&'a Member> {
+    pub fn member(&self, name: &'static str, kind: Kind) -> Option<&'a Member> {
         self.asked.borrow_mut().push(name);
         self.file.asked(|| self.path_of(name), kind);
         self.value.member(name).filter(|member| member.value.data != Data::Null)
+    }
+
+    /// Adds what more is known of a field that was asked for.
+    fn note(&self, name: &str, what: impl FnOnce(&mut AskedField)) {
+        self.file.note(|| self.path_of(name), what);
     }
 
     /// Where the value of a field stands; of an absent one, where the map is named.
@@ -72,10 +94,11 @@ impl<'a> Fields<'a> {
 
     /// Text. Empty text counts as absent.
     pub fn text(&self, name: &'static str) -> Option<&'a str> {
-        self.text_of_kind(name, "text")
+        self.text_as(name, Kind::Text)
     }
 
-    fn text_of_kind(&self, name: &'static str, kind: &'static str) -> Option<&'a str> {
+    /// Text of a kind; empty text counts as absent.
+    pub fn text_as(&self, name: &'static str, kind: Kind) -> Option<&'a str> {
         let member = self.member(name, kind)?;
         self.text_of(name, &member.value).filter(|text| !text.is_empty())
     }
@@ -83,6 +106,13 @@ impl<'a> Fields<'a> {
     /// Text, owned.
     pub fn string(&self, name: &'static str) -> Option<String> {
         self.text(name).map(str::to_owned)
+    }
+
+    /// Text, owned; `default` if it is absent.
+    pub fn string_or(&self, name: &'static str, default: &str) -> String {
+        let text = self.string(name);
+        self.note(name, |field| field.default = Some(default.into()));
+        text.unwrap_or_else(|| default.to_owned())
     }
 
     fn text_of(&self, name: &str, value: &'a Value) -> Option<&'a str> {
@@ -95,7 +125,7 @@ impl<'a> Fields<'a> {
 
     /// `true` or `false`.
     pub fn flag(&self, name: &'static str) -> Option<bool> {
-        let member = self.member(name, "true or false")?;
+        let member = self.member(name, Kind::Flag)?;
         match &member.value.data {
             Data::Bool(value) => Some(*value),
             Data::Text(text) if self.file.lenient() && (text == "true" || text == "false") => {
@@ -109,9 +139,30 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// `true` or `false`; `default` if it is absent.
+    pub fn flag_or(&self, name: &'static str, default: bool) -> bool {
+        let flag = self.flag(name);
+        self.note(name, |field| field.default = Some(default.into()));
+        flag.unwrap_or(default)
+    }
+
+    /// A whole number in a range; `default` if it is absent.
+    pub fn whole_or<T: TryFrom<u64> + Into<u64> + Copy>(
+        &self,
+        name: &'static str,
+        range: RangeInclusive<u64>,
+        default: T,
+    ) -> T {
+        let number = self.whole(name, range);
+        self.note(name, |field| field.default = Some(default.into().into()));
+        number.unwrap_or(default)
+    }
+
     /// A whole number in a range.
     pub fn whole<T: TryFrom<u64>>(&self, name: &'static str, range: RangeInclusive<u64>) -> Option<T> {
-        let value = &self.member(name, "whole number")?.value;
+        let member = self.member(name, Kind::Whole);
+        self.note(name, |field| field.range = Some(range.clone()));
+        let value = &member?.value;
         let number = match &value.data {
             Data::Number(number) if !number.is_f64() => number.as_u64(),
             Data::Text(text) if self.file.lenient() && text.parse::<u64>().is_ok() => {
@@ -136,7 +187,9 @@ impl<'a> Fields<'a> {
 
     /// A number above `above` and at most `most`.
     pub fn number(&self, name: &'static str, above: f64, most: f64) -> Option<f64> {
-        let value = &self.member(name, "number")?.value;
+        let member = self.member(name, Kind::Number);
+        self.note(name, |field| field.above_to = Some((above, most)));
+        let value = &member?.value;
         let Data::Number(number) = &value.data else {
             wrong_type(self.file, name, "a number", value);
             return None;
@@ -149,8 +202,8 @@ impl<'a> Fields<'a> {
     }
 
     /// Text in a syntax of its own; `kind` names it in the field table. The error's text is the finding.
-    pub fn parsed<T: FromStr<Err: Display>>(&self, name: &'static str, kind: &'static str) -> Option<T> {
-        let text = self.text_of_kind(name, kind)?;
+    pub fn parsed<T: FromStr<Err: Display>>(&self, name: &'static str, kind: Kind) -> Option<T> {
+        let text = self.text_as(name, kind)?;
         match text.parse() {
             Ok(value) => Some(value),
             Err(error) => {
@@ -167,8 +220,10 @@ impl<'a> Fields<'a> {
     }
 
     /// One of a few words, in any case.
-    pub fn choice<T: Clone>(&self, name: &'static str, choices: &[(&str, T)]) -> Option<T> {
-        let text = self.text(name)?;
+    pub fn choice<T: Clone>(&self, name: &'static str, choices: &[(&'static str, T)]) -> Option<T> {
+        let text = self.text(name);
+        self.note(name, |field| field.choices = choices.iter().map(|(word, _)| *word).collect());
+        let text = text?;
         let found = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
         if found.is_none() {
             let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
@@ -180,9 +235,17 @@ impl<'a> Fields<'a> {
         found.map(|(_, value)| value.clone())
     }
 
+    /// One of a few words; the first of them if it is absent.
+    pub fn choice_or_first<T: Clone + Default>(&self, name: &'static str, choices: &[(&'static str, T)]) -> T {
+        let found = self.choice(name, choices);
+        let first = choices.first();
+        self.note(name, |field| field.default = first.map(|(word, _)| (*word).into()));
+        found.or_else(|| first.map(|(_, value)| value.clone())).unwrap_or_default()
+    }
+
     /// An absolute path without `.` and `..`, which Proxmox refuses; without a slash at its end.
     pub fn path(&self, name: &'static str) -> Option<String> {
-        let path = self.text_of_kind(name, "absolute path")?;
+        let path = self.text_as(name, Kind::Path)?;
         let plain = path.starts_with('/') && !path.split('/').any(|part| part == "." || part == "..");
         if !plain {
             self.reject("bad-path", name, format!("must be an absolute path without `.` and `..`, found `{path}`"));
@@ -192,7 +255,7 @@ impl<'a> Fields<'a> {
 
     /// Addresses, as a list or as one text with blanks or commas between them.
     pub fn addresses(&self, name: &'static str) -> Vec<IpAddr> {
-        let Some(member) = self.member(name, "addresses") else { return Vec::new() };
+        let Some(member) = self.member(name, Kind::Addresses) else { return Vec::new() };
         let words = match &member.value.data {
             Data::List(_) => self.texts(name),
             Data::Text(text) => {
@@ -217,7 +280,7 @@ impl<'a> Fields<'a> {
 
     /// A list of texts, each with its place.
     pub fn texts(&self, name: &'static str) -> Vec<(&'a str, Range<usize>)> {
-        let items = self.list(name, "list of text");
+        let items = self.list(name, Kind::Texts);
         items.iter().filter_map(|item| Some((self.text_of(name, item)?, item.span.clone()))).collect()
     }
 
@@ -227,8 +290,10 @@ impl<'a> Fields<'a> {
     }
 
     /// The items of a list of anything.
-    pub fn list(&self, name: &'static str, kind: &'static str) -> &'a [Value] {
-        let Some(member) = self.member(name, kind) else { return &[] };
+    pub fn list(&self, name: &'static str, kind: Kind) -> &'a [Value] {
+        let Some(member) = self.member(name, kind) else {
+            return if kind.has_items() && self.file.is_recording() { &ONE_ITEM } else { &[] };
+        };
         match &member.value.data {
             Data::List(items) => items,
             _ => {
@@ -240,14 +305,18 @@ impl<'a> Fields<'a> {
 
     /// A map with declared fields.
     pub fn map(&self, name: &'static str) -> Option<Fields<'a>> {
-        let member = self.member(name, "map")?;
+        let member = self.member(name, Kind::Map);
+        if self.file.is_recording() && member.is_none() {
+            return Fields::of(self.file, &EMPTY, 0..0, self.path_of(name), name);
+        }
+        let member = member?;
         let path = if self.file.is_recording() { self.path_of(name) } else { String::new() };
         Fields::of(self.file, &member.value, member.key_span.clone(), path, name)
     }
 
     /// A list of maps with declared fields.
     pub fn maps(&self, name: &'static str) -> Vec<Fields<'a>> {
-        let items = self.list(name, "list of maps");
+        let items = self.list(name, Kind::Maps);
         let path = if self.file.is_recording() { format!("{}[]", self.path_of(name)) } else { String::new() };
         items
             .iter()
@@ -255,16 +324,32 @@ impl<'a> Fields<'a> {
             .collect()
     }
 
-    /// A map whose keys the operator chose; `KEY` stands for them in the field table.
-    pub fn table(&self, name: &'static str) -> &'a [Member] {
-        let Some(member) = self.member(name, "map") else { return &[] };
-        match &member.value.data {
-            Data::Map(members) => members,
-            _ => {
-                wrong_type(self.file, name, "a map", &member.value);
-                &[]
-            }
-        }
+    /// The members of a map whose keys the operator chose, without remarks; `KEY` stands for the keys in the field
+    /// table.
+    pub fn table(&self, name: &'static str) -> impl Iterator<Item = &'a Member> + use<'a> {
+        let members: &'a [Member] = match self.member(name, Kind::Map) {
+            None if self.file.is_recording() => &*ONE_MEMBER,
+            None => &[],
+            Some(member) => match &member.value.data {
+                Data::Map(members) => members,
+                _ => {
+                    wrong_type(self.file, name, "a map", &member.value);
+                    &[]
+                }
+            },
+        };
+        members.iter().filter(|member| !is_remark(member))
+    }
+
+    /// What the values of a map are whose keys the operator chose and whose values are no maps with declared fields.
+    pub fn key(&self, table: &str, kind: Kind) {
+        self.file.asked(|| format!("{}.KEY", self.path_of(table)), kind);
+    }
+
+    /// The same for keys that have no effect.
+    pub fn key_without_effect(&self, table: &str, kind: Kind) {
+        self.key(table, kind);
+        self.note(&format!("{table}.KEY"), |field| field.used = false);
     }
 
     /// The declared fields of a member of [`Fields::table`].
@@ -275,13 +360,18 @@ impl<'a> Fields<'a> {
 
     /// A field that must be there; [`Fields::finish`] reports it with the hint if it is not.
     pub fn require(&self, name: &'static str, hint: &'static str) {
-        self.required.borrow_mut().push((name, hint));
+        self.required.borrow_mut().push(Required { name, hint, always: true });
+    }
+
+    /// A field that must be there because of what else stands in the file.
+    pub fn require_here(&self, name: &'static str, hint: &'static str) {
+        self.required.borrow_mut().push(Required { name, hint, always: false });
     }
 
     /// A field that is known and has no effect; `docs/configuration.md` says why.
-    pub fn unused(&self, name: &'static str, kind: &'static str) {
+    pub fn unused(&self, name: &'static str, kind: Kind) {
         let member = self.member(name, kind);
-        self.file.asked_in_vain(|| self.path_of(name));
+        self.note(name, |field| field.used = false);
         if member.is_some() {
             let span = self.value.member(name).map_or_else(|| self.place.clone(), |member| member.key_span.clone());
             self.file.note_unused(name, span);
@@ -298,8 +388,7 @@ impl<'a> Fields<'a> {
         let asked = self.asked.borrow();
         let mut meant = Vec::new();
         for member in self.value.members() {
-            let known = asked.contains(&member.key.as_str()) || member.key == "comment" || member.key == "$schema";
-            if !known {
+            if !asked.contains(&member.key.as_str()) && !is_remark(member) {
                 let near = did_you_mean(&member.key, asked.iter().copied());
                 meant.extend(near);
                 let mut finding = Finding::error("unknown-field", format!("unknown field `{}`", member.key));
@@ -307,7 +396,11 @@ impl<'a> Fields<'a> {
                 self.file.lapse(finding, member.key_span.clone());
             }
         }
-        for (name, hint) in self.required.borrow().iter().filter(|(name, _)| !meant.contains(name)) {
+        let required = self.required.borrow();
+        for Required { name, .. } in required.iter().filter(|required| required.always) {
+            self.note(name, |field| field.required = true);
+        }
+        for Required { name, hint, .. } in required.iter().filter(|required| !meant.contains(&required.name)) {
             let value = self.value.get(name).filter(|value| value.data != Data::Null && value.text() != Some(""));
             if value.is_none() {
                 let finding = Finding::error("missing-field", format!("`{name}` is missing")).hint(*hint);
@@ -315,6 +408,11 @@ impl<'a> Fields<'a> {
             }
         }
     }
+}
+
+/// What is allowed in every map and says nothing.
+fn is_remark(member: &Member) -> bool {
+    matches!(member.key.as_str(), "comment" | "$schema")
 }
 
 /// Reports a value of the wrong type; a lapse if the predecessor's reader, which knew only text, took it anyway.

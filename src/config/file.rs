@@ -1,10 +1,10 @@
 //! One configuration file: its text, its value, and everything that is wrong in it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::asked::{Asked, AskedField, Kind};
 use super::json::{self, Value};
 use super::mask;
 use crate::finding::{Finding, Severity, Source};
@@ -19,18 +19,6 @@ pub struct File {
     lenient: bool,
     unused: RefCell<Vec<(String, Range<usize>)>>,
     asked: RefCell<Option<Asked>>,
-}
-
-/// Fields that were asked for, by path.
-pub type Asked = BTreeMap<String, AskedField>;
-
-/// A field that decoding knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AskedField {
-    /// Its type, for people: `whole number`.
-    pub kind: &'static str,
-    /// Whether it has an effect.
-    pub used: bool,
 }
 
 impl File {
@@ -75,22 +63,23 @@ impl File {
         self.asked.borrow().clone().unwrap_or_default()
     }
 
-    pub(super) fn asked(&self, path: impl FnOnce() -> String, kind: &'static str) {
+    /// Records a field, unless nothing is recorded.
+    pub fn asked(&self, path: impl FnOnce() -> String, kind: Kind) {
         if let Some(asked) = self.asked.borrow_mut().as_mut() {
             // A getter that looks at the value first asks again for its parts: the first question tells the type.
-            asked.entry(path()).or_insert(AskedField { kind, used: true });
+            asked.entry(path()).or_insert(AskedField::new(kind));
         }
     }
 
-    /// Marks a recorded field as one without effect.
-    pub(super) fn asked_in_vain(&self, path: impl FnOnce() -> String) {
+    /// Adds what more is known of a recorded field.
+    pub fn note(&self, path: impl FnOnce() -> String, what: impl FnOnce(&mut AskedField)) {
         if let Some(asked) = self.asked.borrow_mut().as_mut() {
-            asked.entry(path()).and_modify(|field| field.used = false);
+            asked.entry(path()).and_modify(what);
         }
     }
 
     /// Whether paths of fields are needed.
-    pub(super) fn is_recording(&self) -> bool {
+    pub fn is_recording(&self) -> bool {
         self.asked.borrow().is_some()
     }
 

@@ -14,11 +14,8 @@ const DIRECTIONS: [(&str, Direction); 2] = [("in", Direction::In), ("out", Direc
 /// The `firewall` of a guest.
 pub fn of_guest(fields: &Fields) -> Firewall {
     let Some(fields) = fields.map("firewall") else { return Firewall::default() };
-    let firewall = Firewall {
-        enabled: fields.flag("enabled").unwrap_or_default(),
-        rules: rules(&fields, "rules"),
-        ..Firewall::default()
-    };
+    let firewall =
+        Firewall { enabled: fields.flag_or("enabled", false), rules: rules(&fields, "rules"), ..Firewall::default() };
     fields.finish();
     firewall
 }
@@ -26,7 +23,7 @@ pub fn of_guest(fields: &Fields) -> Firewall {
 /// The `firewall` of the whole node.
 pub fn of_node(fields: Fields) -> Firewall {
     let firewall = Firewall {
-        enabled: fields.flag("enabled").unwrap_or_default(),
+        enabled: fields.flag_or("enabled", false),
         policy_in: fields.choice("default_input_policy", &ACTIONS),
         policy_out: fields.choice("default_output_policy", &ACTIONS),
         rules: rules(&fields, "global_firewall_rules"),

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::asked::Kind;
 use super::decode::Fields;
 use super::json::Data;
 use super::{legacy, secrets};
 use crate::finding::Finding;
 use crate::model::{
     Address, Boot, DnsRecord, Guest, GuestId, GuestKind, HealthCheck, LifecycleSnapshots, LxcSettings, Nic, Origin,
-    PortainerRole, Role, RootDisk, TraefikService, VmSettings,
+    Role, RootDisk, TraefikService, VmSettings,
 };
 
 /// A guest as one entry declares it, with the entry: later checks point into it.
@@ -55,7 +56,7 @@ pub fn common(fields: &Fields, id: GuestId, kind: GuestKind) -> Guest {
         roles: fields.texts("roles").into_iter().map(|(word, _)| role(word)).collect(),
         node: fields.string("node"),
         tags: fields.strings("tags").into_iter().map(|tag| tag.to_lowercase()).collect::<BTreeSet<_>>(),
-        is_template: fields.flag("is_template").unwrap_or_default(),
+        is_template: fields.flag_or("is_template", false),
         origin: Origin::Template(String::new()),
         cores: 0,
         memory_mb: 0,
@@ -65,7 +66,7 @@ pub fn common(fields: &Fields, id: GuestId, kind: GuestKind) -> Guest {
         nameservers: Vec::new(),
         search_domain: None,
         boot: Boot {
-            start_at_boot: fields.flag("start_at_boot").unwrap_or_default(),
+            start_at_boot: fields.flag_or("start_at_boot", false),
             order: fields.whole("boot_order", 0..=u64::from(u32::MAX)),
             delay: fields.whole("boot_delay", 0..=u64::from(u32::MAX)),
         },
@@ -80,8 +81,8 @@ pub fn common(fields: &Fields, id: GuestId, kind: GuestKind) -> Guest {
         health_checks: fields.maps("health_checks").into_iter().filter_map(health_check).collect(),
         traefik_service: fields.map("traefik_service").and_then(traefik_service),
         dns_records: fields.maps("dns_records").into_iter().filter_map(dns_record).collect(),
-        portainer_role: fields.choice("portainer_role", &legacy::PORTAINER_ROLES).unwrap_or(PortainerRole::None),
-        trigger_sync: fields.flag("trigger_sync_on_completion").unwrap_or_default(),
+        portainer_role: fields.choice_or_first("portainer_role", &legacy::PORTAINER_ROLES),
+        trigger_sync: fields.flag_or("trigger_sync_on_completion", false),
         lxc: LxcSettings::default(),
         vm: VmSettings::default(),
         config,
@@ -110,7 +111,7 @@ pub fn id_of(value: &super::json::Value) -> Option<GuestId> {
 
 /// A field with the id of a guest.
 pub fn id(fields: &Fields, name: &'static str) -> Option<GuestId> {
-    let member = fields.member(name, "guest id")?;
+    let member = fields.member(name, Kind::GuestId)?;
     if member.value.text() == Some("") {
         return None;
     }
@@ -123,7 +124,7 @@ pub fn id(fields: &Fields, name: &'static str) -> Option<GuestId> {
 
 fn ids(fields: &Fields, name: &'static str) -> Vec<GuestId> {
     let mut ids: Vec<GuestId> = Vec::new();
-    for item in fields.list(name, "list of guest ids") {
+    for item in fields.list(name, Kind::GuestIds) {
         match id_of(item) {
             Some(id) if ids.contains(&id) => {
                 let finding = Finding::warning("duplicate-item", format!("{id} stands twice in `{name}`"));
@@ -158,6 +159,7 @@ fn features(fields: &Fields) -> Vec<String> {
 /// [`super::check`].
 fn params(fields: &Fields) -> BTreeMap<String, BTreeMap<String, serde_json::Value>> {
     let mut params = BTreeMap::new();
+    fields.key("params", Kind::Map);
     for script in fields.table("params") {
         match &script.value.data {
             Data::Map(given) => {
@@ -179,7 +181,7 @@ fn params(fields: &Fields) -> BTreeMap<String, BTreeMap<String, serde_json::Valu
 
 /// The command of a health check: a list of words, or one text that is split as a shell does.
 fn health_check(fields: Fields) -> Option<HealthCheck> {
-    let command = match fields.member("command", "text or list of text").map(|member| &member.value.data) {
+    let command = match fields.member("command", Kind::TextOrTexts).map(|member| &member.value.data) {
         Some(Data::List(_)) => fields.strings("command"),
         Some(Data::Text(text)) => shlex::split(text).unwrap_or_else(|| {
             fields.reject("bad-value", "command", "has an open quote");
@@ -191,12 +193,12 @@ fn health_check(fields: Fields) -> Option<HealthCheck> {
         }
         None => Vec::new(),
     };
-    fields.unused("script", "text");
-    fields.unused("args", "text");
+    fields.unused("script", Kind::Text);
+    fields.unused("args", Kind::Text);
     let check = HealthCheck {
         name: fields.string("name").or_else(|| command.first().cloned()).unwrap_or_default(),
-        retries: fields.whole("retries", 0..=1000).unwrap_or(0),
-        interval: fields.whole("interval", 0..=3600).unwrap_or(5),
+        retries: fields.whole_or("retries", 0..=1000, 0),
+        interval: fields.whole_or("interval", 0..=3600, 5),
         command,
     };
     let is_foreign = check.command.first().is_some_and(|program| legacy::is_foreign_script(program));
@@ -231,7 +233,7 @@ fn traefik_service(fields: Fields) -> Option<TraefikService> {
 fn dns_record(fields: Fields) -> Option<DnsRecord> {
     fields.require("hostname", "the full name");
     fields.require("ip", "the address it stands for");
-    let ip = fields.parsed::<std::net::IpAddr>("ip", "address");
+    let ip = fields.parsed::<std::net::IpAddr>("ip", Kind::Address);
     let record = fields.string("hostname").zip(ip).map(|(hostname, ip)| DnsRecord { hostname, ip: ip.to_string() });
     fields.finish();
     record
@@ -239,13 +241,12 @@ fn dns_record(fields: Fields) -> Option<DnsRecord> {
 
 /// The interface that `network_config` and `mac_address` describe, with `network` already opened.
 pub fn nic(entry: &Fields, network: &Fields, bridge: Option<String>) -> Nic {
-    let kind = "address with prefix length, dhcp or manual";
     Nic {
-        name: network.string("name").unwrap_or_else(|| "eth0".to_owned()),
+        name: network.string_or("name", "eth0"),
         bridge: bridge.unwrap_or_default(),
-        address: network.parsed("ip", kind).unwrap_or(Address::Dhcp),
-        gateway: network.parsed("gw", "address"),
-        mac: entry.parsed("mac_address", "MAC address"),
+        address: network.parsed("ip", Kind::GuestAddress).unwrap_or(Address::Dhcp),
+        gateway: network.parsed("gw", Kind::Address),
+        mac: entry.parsed("mac_address", Kind::Mac),
         vlan: network.whole("vlan", 1..=4094),
         firewall: false,
     }

@@ -1,5 +1,6 @@
 //! `phoenix_hypervisor_config.json`: the node, and what guests need to know of it.
 
+use super::asked::Kind;
 use super::decode::Fields;
 use super::{firewall, legacy, secrets};
 use crate::finding::Finding;
@@ -24,7 +25,7 @@ pub fn decode(root: &Fields) -> Site {
     }
     if let Some(docker) = root.map("docker") {
         setup.portainer.agent_image = docker.string("portainer_agent_image");
-        docker.unused("portainer_server_image", "text");
+        docker.unused("portainer_server_image", Kind::Text);
         docker.finish();
     }
     if let Some(defaults) = root.map("vm_defaults") {
@@ -44,10 +45,8 @@ pub fn decode(root: &Fields) -> Site {
     if let Some(network) = root.map("network") {
         decode_network(network, &mut node);
     }
-    node.firewall = match root.map("firewall") {
-        Some(fields) => firewall::of_node(fields),
-        None => legacy::misplaced_firewall(root).map(firewall::of_node).unwrap_or_default(),
-    };
+    let misplaced = legacy::misplaced_firewall(root);
+    node.firewall = root.map("firewall").or(misplaced).map(firewall::of_node).unwrap_or_default();
     let site = Site {
         domain: root.string("domain_name").unwrap_or_default(),
         secrets: secrets::sources(root),
@@ -62,15 +61,15 @@ pub fn decode(root: &Fields) -> Site {
 fn admin(fields: Fields) -> Option<AdminUser> {
     let unset = fields.value.get("password_hash").and_then(|value| value.text()) == Some("NOT_SET");
     let hash = if unset {
-        fields.member("password_hash", "secret");
+        fields.member("password_hash", Kind::Secret);
         None
     } else {
         secrets::reference(&fields, "password_hash", "admin_password_hash")
     };
     let user = AdminUser {
-        username: fields.string("username").unwrap_or_else(|| "phoenix_admin".to_owned()),
+        username: fields.string_or("username", "phoenix_admin"),
         password_hash: hash,
-        sudo: fields.flag("sudo_access").unwrap_or_default(),
+        sudo: fields.flag_or("sudo_access", false),
         ssh_public_key: fields.string("ssh_public_key"),
     };
     fields.finish();
@@ -88,37 +87,35 @@ fn samba_share(fields: Fields) -> Option<SambaShare> {
     fields.require("name", "the share's name");
     fields.require("path", "the directory, from the root of the node");
     let named = fields.string("name").zip(fields.text("path"));
-    let share = named.map(|(name, path)| SambaShare {
-        name,
-        path: format!("/{}", path.trim_start_matches('/')),
-        browsable: fields.flag("browsable").unwrap_or(true),
-        read_only: fields.flag("read_only").unwrap_or_default(),
-        guest_ok: fields.flag("guest_ok").unwrap_or_default(),
+    let share = SambaShare {
+        name: String::new(),
+        path: String::new(),
+        browsable: fields.flag_or("browsable", true),
+        read_only: fields.flag_or("read_only", false),
+        guest_ok: fields.flag_or("guest_ok", false),
         valid_users: fields.strings("valid_users"),
-    });
-    fields.unused("options", "text");
+    };
+    fields.unused("options", Kind::Text);
     fields.finish();
-    share
+    named.map(|(name, path)| SambaShare { name, path: format!("/{}", path.trim_start_matches('/')), ..share })
 }
 
 fn nvidia(fields: Fields) -> NvidiaDriver {
     let driver = NvidiaDriver {
-        install: fields.flag("install").unwrap_or_default(),
+        install: fields.flag_or("install", false),
         version: fields.string("version"),
         runfile_url: fields.string("runfile_url"),
     };
-    fields.unused("cuda_version", "text");
-    fields.unused("install_vllm_libs", "true or false");
+    fields.unused("cuda_version", Kind::Text);
+    fields.unused("install_vllm_libs", Kind::Flag);
     fields.finish();
     driver
 }
 
 fn dns_server(fields: Fields) -> DnsServer {
-    let server = DnsServer {
-        enabled: fields.flag("enabled").unwrap_or_default(),
-        upstream: fields.addresses("upstream_servers"),
-    };
-    fields.unused("authoritative_zones", "list of text");
+    let server =
+        DnsServer { enabled: fields.flag_or("enabled", false), upstream: fields.addresses("upstream_servers") };
+    fields.unused("authoritative_zones", Kind::Texts);
     fields.finish();
     server
 }
@@ -156,18 +153,18 @@ fn shared_volume(fields: Fields) -> Option<SharedVolume> {
 
 fn decode_network(fields: Fields, node: &mut Node) {
     node.name = fields.string("hostname");
-    node.setup.nfs_server = fields.parsed("nfs_server", "address");
+    node.setup.nfs_server = fields.parsed("nfs_server", Kind::Address);
     node.setup.samba.workgroup = fields.string("workgroup");
-    node.setup.portainer.server_ip = fields.parsed("portainer_server_ip", "address");
+    node.setup.portainer.server_ip = fields.parsed("portainer_server_ip", Kind::Address);
     node.setup.portainer.server_port = fields.whole("portainer_server_port", 1..=65535);
     node.setup.portainer.agent_port = fields.whole("portainer_agent_port", 1..=65535);
     for name in ["external_registry_url", "default_subnet", "fallback_dns"] {
-        fields.unused(name, "text");
+        fields.unused(name, Kind::Text);
     }
     if let Some(interface) = fields.map("interfaces") {
         node.bridges.extend(interface.string("name"));
-        node.address = interface.parsed::<Cidr>("address", "address with prefix length");
-        node.gateway = interface.parsed("gateway", "address");
+        node.address = interface.parsed::<Cidr>("address", Kind::Network);
+        node.gateway = interface.parsed("gateway", Kind::Address);
         node.setup.nameservers = interface.addresses("dns_nameservers");
         interface.finish();
     }
@@ -208,7 +205,7 @@ fn decode_zfs(fields: Fields, root: &Fields) -> (Zfs, Vec<NodeStorage>) {
         }
         let key = format!("{}_{}", dataset.pool, dataset.name.replace('-', "_"));
         let declared = ids.and_then(|ids| ids.get(&key)).and_then(|id| id.text());
-        let kind = fields.choice("proxmox_storage_type", &kinds).unwrap_or("zfspool");
+        let kind = fields.choice_or_first("proxmox_storage_type", &kinds);
         storages.push(NodeStorage {
             id: declared.map_or_else(|| format!("{}-{}", dataset.pool, dataset.name), str::to_owned),
             location: if kind == "dir" { dataset.mount_point() } else { dataset.full_name() },
@@ -218,17 +215,17 @@ fn decode_zfs(fields: Fields, root: &Fields) -> (Zfs, Vec<NodeStorage>) {
                 |content| content.split(',').map(|word| word.trim().to_owned()).collect(),
             ),
         });
-        fields.unused("storage_class", "text");
+        fields.unused("storage_class", Kind::Text);
         fields.finish();
         zfs.datasets.push(dataset);
     }
     if let Some(settings) = fields.map("settings") {
-        settings.unused("allow_destructive_operations", "true or false");
+        settings.unused("allow_destructive_operations", Kind::Flag);
         settings.finish();
     }
     fields.finish();
+    root.key("proxmox_storage_ids", Kind::Text);
     for member in root.table("proxmox_storage_ids") {
-        root.file.asked(|| "proxmox_storage_ids.KEY".to_owned(), "text");
         if !storages.iter().any(|storage| Some(storage.id.as_str()) == member.value.text()) {
             let finding = Finding::warning("unused-storage-id", format!("`{}` matches no dataset", member.key)).hint(
                 "the key is POOL_DATASET with `-` written as `_`; without one the storage is called POOL-DATASET",

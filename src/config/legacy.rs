@@ -3,6 +3,7 @@
 //! Whatever it let pass is a warning here ([`is_legacy`], [`super::file::File::lapse`]). What it spelled otherwise is
 //! translated in this module and nowhere else; `docs/configuration.md` lists the translations.
 
+use super::asked::Kind;
 use super::decode::Fields;
 use super::json::Value;
 use crate::finding::Finding;
@@ -36,10 +37,10 @@ pub fn app(script: &str) -> &str {
 pub fn unused_hypervisor_fields(root: &Fields) {
     root.text("mount_point_base");
     for name in ["version", "author"] {
-        root.unused(name, "text");
+        root.unused(name, Kind::Text);
     }
     for name in ["core_paths", "proxmox_defaults", "behavior", "tests", "step_ca"] {
-        root.unused(name, "map");
+        root.unused(name, Kind::Map);
     }
 }
 
@@ -48,13 +49,16 @@ pub fn misplaced_firewall<'a>(root: &Fields<'a>) -> Option<Fields<'a>> {
     let shared = root.map("shared_volumes")?;
     let firewall = shared.map("firewall");
     if let Some(firewall) = &firewall {
-        let finding = Finding::warning("misplaced-field", "`firewall` stands inside `shared_volumes`")
-            .hint("move it to the top level of the file");
+        let finding = match root.value.get("firewall") {
+            None => Finding::warning("misplaced-field", "`firewall` stands inside `shared_volumes`")
+                .hint("move it to the top level of the file"),
+            Some(_) => Finding::error("two-values", "`firewall` stands here and at the top level of the file")
+                .hint("remove this one: it is not read"),
+        };
         shared.file.report(finding, firewall.place.clone());
     }
+    root.key_without_effect("shared_volumes", Kind::Map);
     for member in shared.value.members().iter().filter(|member| member.key != "firewall") {
-        shared.file.asked(|| "shared_volumes.KEY".to_owned(), "map");
-        shared.file.asked_in_vain(|| "shared_volumes.KEY".to_owned());
         shared.file.note_unused(&format!("shared_volumes.{}", member.key), member.key_span.clone());
     }
     firewall

@@ -3,23 +3,26 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
+use super::asked::Asked;
 use super::check::{self, Conditional};
 use super::decode::Fields;
 use super::dir::Dir;
-use super::file::{Asked, File};
+use super::file::File;
 use super::guest::Draft;
 use super::{certificates, derived, hypervisor, legacy, lxc, mounts, resolve, roles, stacks, vm};
 use crate::finding::{Finding, Severity, Source};
 use crate::model::{Catalogue, GuestId, Site};
 
 /// The node.
-const HYPERVISOR: &str = "phoenix_hypervisor_config.json";
+pub const HYPERVISOR: &str = "phoenix_hypervisor_config.json";
 /// Containers.
-const LXC: &str = "phoenix_lxc_configs.json";
+pub const LXC: &str = "phoenix_lxc_configs.json";
 /// Virtual machines.
-const VM: &str = "phoenix_vm_configs.json";
+pub const VM: &str = "phoenix_vm_configs.json";
 /// Certificates.
-const CERTIFICATES: &str = "certificate-manifest.json";
+pub const CERTIFICATES: &str = "certificate-manifest.json";
+/// Stacks, each in its folder.
+pub const STACK: &str = "stacks/NAME/phoenix.json";
 /// The predecessor's list of stacks, which `stacks/` replaced.
 const OLD_STACKS: &str = "phoenix_stacks_config.json";
 
@@ -56,16 +59,30 @@ impl Loaded {
 
 /// Reads and checks a configuration. Never fails: what is wrong is in the findings.
 pub fn load(dir: &Dir, catalogue: &Catalogue) -> Loaded {
-    Files::read(dir, false).check(catalogue).0
+    Files::read(dir).check(catalogue).0
 }
 
-/// The fields that decoding asks for, with their types, by file: what `docs/configuration.md` lists. A field inside a
-/// map is asked for only where the map is there, so `dir` should use every one.
+/// The fields that decoding asks for, by file.
 pub type FieldsByFile = BTreeMap<&'static str, Asked>;
 
-/// Records the fields of a configuration, see [`FieldsByFile`].
-pub fn fields(dir: &Dir) -> FieldsByFile {
-    Files::read(dir, true).check(&Catalogue::default()).1
+/// Every field that decoding asks for: what the files may hold.
+pub fn fields() -> FieldsByFile {
+    let empty = |name: &str, text| {
+        let file = File::parse(name.to_owned(), text, |_| false);
+        file.record_fields();
+        file
+    };
+    let stack = StackFiles { name: "NAME".to_owned(), compose: String::new(), manifest: empty(STACK, "{}") };
+    let files = Files {
+        hypervisor: Some(empty(HYPERVISOR, "{}")),
+        lxc: Some(empty(LXC, "{}")),
+        // A machine without an id is not decoded.
+        vm: Some(empty(VM, r#"{"vms": [{"vmid": 100}]}"#)),
+        certificates: Some(empty(CERTIFICATES, "[{}]")),
+        stacks: vec![stack],
+        about: Vec::new(),
+    };
+    files.check(&Catalogue::default()).1
 }
 
 /// All files of a configuration, parsed.
@@ -89,7 +106,6 @@ struct StackFiles {
 /// Reads files of one directory.
 struct Reader<'a> {
     dir: &'a Dir,
-    record: bool,
     lenient: bool,
     about: Vec<Finding>,
 }
@@ -114,9 +130,6 @@ impl Reader<'_> {
         let lenient = self.lenient;
         let file = File::parse(self.dir.shown(name), &text, |value| lenient || value.is_some_and(legacy::is_legacy));
         self.lenient = file.lenient();
-        if self.record {
-            file.record_fields();
-        }
         Some(file)
     }
 
@@ -149,8 +162,8 @@ impl Reader<'_> {
 }
 
 impl Files {
-    fn read(dir: &Dir, record: bool) -> Files {
-        let mut reader = Reader { dir, record, lenient: false, about: Vec::new() };
+    fn read(dir: &Dir) -> Files {
+        let mut reader = Reader { dir, lenient: false, about: Vec::new() };
         let hypervisor = reader.file(HYPERVISOR);
         if hypervisor.is_none() && reader.about.is_empty() {
             let finding = Finding::error("missing-file", format!("there is no {}", dir.shown(HYPERVISOR)));
@@ -184,7 +197,7 @@ impl Files {
         let mut findings = self.about;
         let mut recorded = FieldsByFile::new();
         let files = [(HYPERVISOR, self.hypervisor), (LXC, self.lxc), (VM, self.vm), (CERTIFICATES, self.certificates)];
-        let stacks = self.stacks.into_iter().map(|of| ("stacks/NAME/phoenix.json", Some(of.manifest)));
+        let stacks = self.stacks.into_iter().map(|of| (STACK, Some(of.manifest)));
         for (name, file) in files.into_iter().chain(stacks) {
             if let Some(file) = file {
                 recorded.entry(name).or_default().extend(file.recorded_fields());

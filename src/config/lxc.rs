@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::asked::Kind;
 use super::decode::Fields;
 use super::file::File;
 use super::guest::{self, Draft};
@@ -20,7 +21,7 @@ pub fn decode(file: &File) -> Vec<Draft<'_>> {
     let Some(root) = Fields::root(file) else { return Vec::new() };
     let defaults = nvidia(&root);
     root.require("lxc_configs", "the containers, by id: {\"200\": {...}}");
-    let drafts = root.table("lxc_configs").iter().filter_map(|member| draft(file, member, &defaults)).collect();
+    let drafts = root.table("lxc_configs").filter_map(|member| draft(file, member, &defaults)).collect();
     root.finish();
     drafts
 }
@@ -53,7 +54,7 @@ fn draft<'a>(file: &'a File, member: &'a Member, defaults: &Nvidia) -> Option<Dr
         size_gb: fields.whole("storage_size_gb", 1..=MOST_GB).unwrap_or(8),
     };
     network(&fields, &mut guest);
-    if fields.flag("enable_lifecycle_snapshots").unwrap_or_default() {
+    if fields.flag_or("enable_lifecycle_snapshots", false) {
         guest.snapshots.before_features = Some("pre-configured".to_owned());
         guest.snapshots.after_features = Some("final-form".to_owned());
     }
@@ -63,7 +64,7 @@ fn draft<'a>(file: &'a File, member: &'a Member, defaults: &Nvidia) -> Option<Dr
     guest.mounts = fields.maps("mount_points").into_iter().filter_map(bind_mount).collect();
     guest.health_checks.extend(guest::single_health_check(&fields));
     guest.lxc = settings(&fields, defaults);
-    for (name, kind) in [("ports", "list of text"), ("tests", "map"), ("bootstrap_ca_url", "text")] {
+    for (name, kind) in [("ports", Kind::Texts), ("tests", Kind::Map), ("bootstrap_ca_url", Kind::Text)] {
         fields.unused(name, kind);
     }
     fields.finish();
@@ -130,7 +131,7 @@ fn settings(fields: &Fields, defaults: &Nvidia) -> LxcSettings {
     LxcSettings {
         // Proxmox's own default for new containers is unprivileged; the predecessor's was privileged. Of a clone
         // the source decides, see `super::resolve`.
-        unprivileged: fields.flag("unprivileged").unwrap_or(!fields.file.lenient()),
+        unprivileged: fields.flag_or("unprivileged", !fields.file.lenient()),
         features: features(fields),
         raw,
         nvidia: (!gpus.is_empty()).then_some(nvidia),
@@ -143,7 +144,7 @@ fn settings(fields: &Fields, defaults: &Nvidia) -> LxcSettings {
 /// A profile of its own. `unconfined` meant to the predecessor: no line at all, so Proxmox's profile stays.
 fn apparmor(fields: &Fields, raw: &mut Vec<(String, String)>) {
     let profile = fields.text("apparmor_profile");
-    let nesting = fields.flag("apparmor_manages_nesting").unwrap_or_default();
+    let nesting = fields.flag_or("apparmor_manages_nesting", false);
     let kept = match profile {
         Some("unconfined") => fields.file.lenient(),
         Some("default") | None => true,
@@ -185,7 +186,7 @@ fn features(fields: &Fields) -> BTreeMap<String, String> {
 
 /// `gpu_assignment`: `none`, or indices with commas between them.
 fn gpus(fields: &Fields) -> Vec<u32> {
-    let text = fields.text("gpu_assignment").unwrap_or("none");
+    let text = fields.string_or("gpu_assignment", "none");
     if text == "none" {
         return Vec::new();
     }
@@ -208,7 +209,7 @@ fn id_map(fields: Fields) -> Option<IdMap> {
     let any = 0..=u64::from(u32::MAX);
     let kind = fields.choice("type", &kinds).map(str::to_owned);
     let ids = fields.whole("host_id", any.clone()).zip(fields.whole("container_id", any));
-    let size = fields.whole("size", 1..=65536).unwrap_or(1);
+    let size = fields.whole_or("size", 1..=65536, 1u32);
     fields.finish();
     kind.zip(ids).map(|(kind, (host_id, container_id))| IdMap { kind, host_id, container_id, size })
 }
@@ -238,8 +239,8 @@ fn bind_mount(fields: Fields) -> Option<BindMount> {
     let paths = fields.path("host_path").zip(fields.path("container_path"));
     let ids = 0..=u64::from(u16::MAX);
     let owner = (fields.whole("owner_uid", ids.clone()), fields.whole("owner_gid", ids));
-    let file = fields.choice("kind", &[("directory", false), ("file", true)]).unwrap_or_default();
-    let read_only = fields.flag("read_only").unwrap_or_default();
+    let file = fields.choice_or_first("kind", &[("directory", false), ("file", true)]);
+    let read_only = fields.flag_or("read_only", false);
     fields.finish();
     paths.map(|(host_path, container_path)| BindMount {
         host_path,
@@ -265,7 +266,7 @@ fn vllm(fields: Fields) -> Option<VllmEngine> {
     if let Some(model) = fields.map("ModelConfig") {
         model.require("model", "ORGANISATION/NAME");
         engine.model = model.string("model").unwrap_or_default();
-        engine.trust_remote_code = model.flag("trust_remote_code").unwrap_or_default();
+        engine.trust_remote_code = model.flag_or("trust_remote_code", false);
         engine.dtype = model.string("dtype");
         engine.max_model_len = model.whole("max_model_len", 1..=u64::from(u32::MAX));
         model.finish();

@@ -8,6 +8,7 @@
 //! The predecessor's files are read as they are: `legacy` knows its spelling, and what it let pass is a warning
 //! there. Findings point into the text; passwords in plain text are covered in it (`mask`) and never enter the site.
 
+mod asked;
 mod certificates;
 mod check;
 mod decode;
@@ -25,12 +26,13 @@ mod mask;
 mod mounts;
 mod resolve;
 mod roles;
+pub mod schema;
 mod secrets;
 mod show;
 mod stacks;
 mod vm;
 
+pub use asked::{Asked, AskedField, Kind};
 pub use dir::Dir;
-pub use file::{Asked, AskedField};
 pub use load::{FieldsByFile, Loaded, fields, load};
 pub use show::resolve_show;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::asked::Kind;
 use super::decode::Fields;
 use super::json::{Data, Value};
 use super::mask;
@@ -14,7 +15,7 @@ const GENERATED: std::ops::RangeInclusive<u64> = 16..=256;
 /// A field that holds a secret. Plaintext is not taken over: it is reported, and the field reads as a reference to
 /// the secret `stored_as`.
 pub fn reference(fields: &Fields, name: &'static str, stored_as: &str) -> Option<SecretRef> {
-    let member = fields.member(name, "secret")?;
+    let member = fields.member(name, Kind::Secret)?;
     match &member.value.data {
         Data::Text(text) if text.is_empty() => None,
         Data::Text(_) => {

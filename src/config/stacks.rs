@@ -1,5 +1,6 @@
 //! `stacks/NAME/{docker-compose.yml, phoenix.json}`: Docker stacks.
 
+use super::asked::Kind;
 use super::decode::Fields;
 use super::file::File;
 use super::{firewall, mask, secrets};
@@ -45,7 +46,7 @@ fn environment(fields: Fields, stack: &str) -> StackEnvironment {
 fn variable(fields: Fields, stack: &str) -> Option<(String, StackValue)> {
     fields.require("name", "the variable's name");
     let name = fields.string("name").unwrap_or_default();
-    let member = fields.member("value", "text or secret");
+    let member = fields.member("value", Kind::TextOrSecret);
     let value = match member.map(|member| &member.value) {
         None => Some(StackValue::Text(String::new())),
         Some(value) => match (secrets::named(value), value.text()) {

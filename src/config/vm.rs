@@ -1,5 +1,6 @@
 //! `phoenix_vm_configs.json`: virtual machines.
 
+use super::asked::Kind;
 use super::decode::Fields;
 use super::file::File;
 use super::guest::{self, Draft};
@@ -46,7 +47,7 @@ pub fn decode(file: &File) -> Vec<Draft<'_>> {
     let Some(root) = Fields::root(file) else { return Vec::new() };
     let defaults = root.map("vm_defaults").map(defaults).unwrap_or_default();
     root.require("vms", "the virtual machines: [{\"vmid\": 9000, ...}]");
-    let items = root.list("vms", "list of maps");
+    let items = root.list("vms", Kind::Maps);
     let drafts = items.iter().filter_map(|item| draft(file, item, &defaults)).collect();
     root.finish();
     drafts
@@ -60,13 +61,14 @@ fn defaults(fields: Fields) -> Defaults {
         storage: fields.string("storage_pool"),
         bridge: fields.string("network_bridge"),
     };
-    fields.unused("template", "text");
+    fields.unused("template", Kind::Text);
     fields.finish();
     defaults
 }
 
 fn draft<'a>(file: &'a File, item: &'a Value, defaults: &Defaults) -> Option<Draft<'a>> {
     let mut fields = Fields::of_item(file, item, "vms[]")?;
+    fields.require("vmid", "the id, a whole number from 100");
     let Some(id) = guest::id(&fields, "vmid") else {
         if fields.value.get("vmid").is_none() {
             let finding = Finding::error("missing-field", "`vmid` is missing").hint("the id, a whole number from 100");
@@ -88,7 +90,7 @@ fn draft<'a>(file: &'a File, item: &'a Value, defaults: &Defaults) -> Option<Dra
         size_gb: fields.whole("disk_size_gb", 1..=1 << 17).or(undeclared).unwrap_or(IMAGE_GB),
     };
     if guest.root.storage.is_empty() {
-        fields.require("storage_pool", "the Proxmox storage of the disk, here or in `vm_defaults`");
+        fields.require_here("storage_pool", "the Proxmox storage of the disk, here or in `vm_defaults`");
     }
     network(&fields, &mut guest, defaults);
     if let Some(snapshots) = fields.map("snapshots") {
@@ -108,7 +110,7 @@ fn draft<'a>(file: &'a File, item: &'a Value, defaults: &Defaults) -> Option<Dra
         fields.texts("qm_options").into_iter().filter_map(|(text, span)| option(&fields, text, span)).collect();
     guest.vm.portainer_environment = fields.string("portainer_environment_name");
     guest.vm.portainer_agent_hostname = fields.string("portainer_agent_hostname");
-    fields.unused("count", "whole number");
+    fields.unused("count", Kind::Whole);
     fields.finish();
     Some(Draft { guest, fields })
 }
@@ -190,7 +192,7 @@ fn is_base64(byte: u8) -> bool {
 
 /// The digest of the image.
 fn sha256(fields: &Fields) -> Option<String> {
-    let text = fields.string("template_image_sha256")?;
+    let text = fields.text_as("template_image_sha256", Kind::Sha256)?;
     if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Some(text.to_lowercase());
     }
@@ -201,13 +203,13 @@ fn sha256(fields: &Fields) -> Option<String> {
 fn network(fields: &Fields, guest: &mut Guest, defaults: &Defaults) {
     let bridge = fields.string("network_bridge").or_else(|| defaults.bridge.clone());
     if bridge.is_none() {
-        fields.require("network_bridge", "a bridge of the node, here or in `vm_defaults`");
+        fields.require_here("network_bridge", "a bridge of the node, here or in `vm_defaults`");
     }
     let Some(network) = fields.map("network_config") else { return };
     let mut nic = guest::nic(fields, &network, bridge);
     nic.firewall = guest.firewall.enabled;
     if nic.address.cidr().is_some() {
-        network.require("gw", "the default gateway, which a static address needs");
+        network.require_here("gw", "the default gateway, which a static address needs");
     }
     guest.nics.push(nic);
     guest.nameservers = network.addresses("nameserver");
@@ -240,7 +242,7 @@ fn nfs_volume(fields: Fields) -> Option<NfsVolume> {
     ] {
         fields.require(name, hint);
     }
-    fields.choice("type", &[("nfs", ())]);
+    fields.choice_or_first("type", &[("nfs", ())]);
     let paths = fields.path("path").zip(fields.path("mount_point"));
     let name = fields.string("name").unwrap_or_default();
     let server = fields.string("server");
@@ -250,7 +252,7 @@ fn nfs_volume(fields: Fields) -> Option<NfsVolume> {
 
 /// Names, or `{name, environment}`.
 fn stacks(fields: &Fields) -> Vec<StackUse> {
-    let items = fields.list("docker_stacks", "list of text or maps");
+    let items = fields.list("docker_stacks", Kind::TextsOrMaps);
     let one = |item| -> Option<StackUse> {
         let item: &Value = item;
         match &item.data {
@@ -259,7 +261,7 @@ fn stacks(fields: &Fields) -> Vec<StackUse> {
                 let fields = Fields::of_item(fields.file, item, "vms[].docker_stacks[]")?;
                 fields.require("name", "the folder of the stack");
                 let name = fields.string("name");
-                let environment = fields.string("environment").unwrap_or_else(|| ENVIRONMENT.to_owned());
+                let environment = fields.string_or("environment", ENVIRONMENT);
                 fields.finish();
                 name.map(|name| StackUse { name, environment })
             }

@@ -51,6 +51,20 @@ impl Cidr {
         };
         Cidr { address, prefix: self.prefix }
     }
+
+    /// The last address of the network: `192.0.2.10/24` gives `192.0.2.255`.
+    pub fn last(&self) -> IpAddr {
+        match self.network().address {
+            IpAddr::V4(first) => {
+                let hosts = u32::MAX.checked_shr(u32::from(self.prefix)).unwrap_or(0);
+                IpAddr::V4((u32::from(first) | hosts).into())
+            }
+            IpAddr::V6(first) => {
+                let hosts = u128::MAX.checked_shr(u32::from(self.prefix)).unwrap_or(0);
+                IpAddr::V6((u128::from(first) | hosts).into())
+            }
+        }
+    }
 }
 
 impl FromStr for Cidr {

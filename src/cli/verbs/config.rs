@@ -1,16 +1,20 @@
-//! `phoenix config`: the configuration as phoenix understands it.
+//! `phoenix config`: the configuration as phoenix understands it, and what its files may hold.
 
-use anyhow::Result;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
 use clap::Subcommand;
 
 use crate::cli::{Exit, Globals, Session};
+use crate::config::schema::{FileKind, schema};
 use crate::{config, ui};
 
-/// Show the configuration as phoenix understands it
+/// Show the configuration as phoenix understands it, or what its files may hold
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   phoenix config show
-  phoenix config show gateway")]
+  phoenix config show gateway
+  phoenix config schema lxc > lxc.schema.json")]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]
@@ -25,14 +29,65 @@ pub enum What {
         /// One guest by id or name [default: everything]
         guest: Option<String>,
     },
+    /// Print the JSON Schema of configuration files, for editors
+    Schema {
+        /// One file [default: all, by name]
+        #[arg(value_enum)]
+        file: Option<File>,
+        /// Write each schema to DIR/FILE.schema.json instead
+        #[arg(long, value_name = "DIR", conflicts_with = "file")]
+        output: Option<PathBuf>,
+    },
 }
 
-/// Shows it.
+/// A kind of configuration file.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum File {
+    /// phoenix_hypervisor_config.json
+    Hypervisor,
+    /// phoenix_lxc_configs.json
+    Lxc,
+    /// phoenix_vm_configs.json
+    Vm,
+    /// certificate-manifest.json
+    Certificates,
+    /// stacks/NAME/phoenix.json
+    Stack,
+}
+
+impl From<File> for FileKind {
+    fn from(file: File) -> FileKind {
+        match file {
+            File::Hypervisor => FileKind::Hypervisor,
+            File::Lxc => FileKind::Lxc,
+            File::Vm => FileKind::Vm,
+            File::Certificates => FileKind::Certificates,
+            File::Stack => FileKind::Stack,
+        }
+    }
+}
+
+/// Does it.
 ///
 /// # Errors
-/// When there is no configuration, or the guest is not declared.
+/// When there is no configuration, the guest is not declared, or a schema cannot be written.
 pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
-    let What::Show { guest } = &args.what;
+    match &args.what {
+        What::Show { guest } => show(globals, guest.as_deref()),
+        What::Schema { output: Some(folder), .. } => write_schemas(folder),
+        What::Schema { file: Some(file), .. } => {
+            ui::print::document(schema((*file).into()).as_value());
+            Ok(Exit::Fine)
+        }
+        What::Schema { .. } => {
+            let all = FileKind::ALL.map(|kind| (kind.word().to_owned(), schema(kind).to_value()));
+            ui::print::document(&serde_json::Map::from_iter(all).into());
+            Ok(Exit::Fine)
+        }
+    }
+}
+
+fn show(globals: &Globals, guest: Option<&str>) -> Result<Exit> {
     let session = Session::open(globals)?;
     let mut shown = config::resolve_show(&session.site);
     if let Some(word) = guest {
@@ -40,5 +95,16 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
         shown = shown["guests"][id.to_string()].take();
     }
     ui::print::document(&shown);
+    Ok(Exit::Fine)
+}
+
+fn write_schemas(folder: &Path) -> Result<Exit> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for kind in FileKind::ALL {
+        let path = folder.join(kind.file_name());
+        let text = format!("{:#}\n", schema(kind).as_value());
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        ui::print::result_line(&path.display().to_string());
+    }
     Ok(Exit::Fine)
 }

@@ -1,6 +1,7 @@
 //! Checks that need more than one field: between guests, against Proxmox's rules and against what scripts declare.
 
 mod cycle;
+mod flows;
 mod network;
 mod proxmox;
 mod references;
@@ -24,5 +25,6 @@ pub fn check(site: &mut Site, drafts: &[Draft], root: &Fields, catalogue: &Catal
     cycle::check(site, drafts, catalogue);
     network::check(site, drafts, root);
     proxmox::check(site, drafts);
+    flows::check(site, drafts, root, catalogue);
     scripts::check(site, drafts, catalogue)
 }
