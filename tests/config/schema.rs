@@ -104,7 +104,7 @@ fn what_is_shipped_keeps_to_its_schema_and_names_it() {
             seen += 1;
         }
     }
-    assert!(seen >= 7, "{seen} files");
+    assert!(seen >= 6, "{seen} files");
 }
 
 /// What is wrong between fields, files or guests, and with parameters of scripts.
@@ -154,14 +154,11 @@ fn values() -> Vec<Value> {
         json!(-1),
         json!(1.5),
         json!(70000),
-        json!(5_000_000_000_u64),
         json!("x"),
         json!("10"),
         json!(["x"]),
         json!([{}]),
         json!({}),
-        json!({"x": 1}),
-        json!([[]]),
     ]
 }
 

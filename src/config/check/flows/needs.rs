@@ -25,6 +25,9 @@ mod port {
     pub const NFS: u16 = 2049;
 }
 
+/// The feature that is Portainer's server or agent.
+const PORTAINER: &str = "portainer";
+
 /// One end of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
@@ -59,7 +62,7 @@ pub fn flows(site: &Site, catalogue: &Catalogue) -> Vec<Flow> {
     entries(site, &mut flows);
     backends(site, &mut flows);
     certificates(site, catalogue, &mut flows);
-    portainer(site, &mut flows);
+    portainer(site, catalogue, &mut flows);
     names(site, &mut flows);
     volumes(site, &mut flows);
     flows.found
@@ -138,10 +141,10 @@ fn scripts<'a>(guest: &'a Guest, catalogue: &'a Catalogue) -> impl Iterator<Item
     features.chain(guest.app.as_ref().and_then(|name| catalogue.apps.get(name)))
 }
 
-/// What the first script with a parameter `port` is told.
-fn scripted_port(guest: &Guest, catalogue: &Catalogue) -> Option<u16> {
-    let spec = scripts(guest, catalogue)
-        .find(|spec| spec.params.get("port").is_some_and(|param| param.kind == ParamType::Port))?;
+/// The parameter `port` of the first script of a sort that has one.
+fn scripted_port(guest: &Guest, catalogue: &Catalogue, of: impl Fn(&ScriptSpec) -> bool) -> Option<u16> {
+    let has_port = |spec: &ScriptSpec| spec.params.get("port").is_some_and(|param| param.kind == ParamType::Port);
+    let spec = scripts(guest, catalogue).find(|spec| of(spec) && has_port(spec))?;
     let values = params::params(spec, guest.params.get(&spec.name)).ok()?;
     values.get("port")?.as_u64().and_then(|port| port.try_into().ok())
 }
@@ -150,7 +153,7 @@ fn scripted_port(guest: &Guest, catalogue: &Catalogue) -> Option<u16> {
 /// guest with a script that reads what the authority publishes. From the authority to the router: ACME challenges.
 fn certificates(site: &Site, catalogue: &Catalogue, flows: &mut Flows) {
     for ca in with_role(site, Role::Ca) {
-        let port = scripted_port(ca, catalogue)
+        let port = scripted_port(ca, catalogue, |spec| !spec.publishes.is_empty())
             .or_else(|| ca.traefik_service.as_ref().map(|service| service.port))
             .unwrap_or(port::CA);
         let to = End::Guest(ca.id);
@@ -168,18 +171,19 @@ fn certificates(site: &Site, catalogue: &Catalogue, flows: &mut Flows) {
 }
 
 /// To Portainer's server, and from there to its agents.
-fn portainer(site: &Site, flows: &mut Flows) {
+fn portainer(site: &Site, catalogue: &Catalogue, flows: &mut Flows) {
+    let scripted = |guest: &Guest| scripted_port(guest, catalogue, |spec| spec.name == PORTAINER);
     let declared = &site.node.setup.portainer;
     for server in with_role(site, Role::Portainer) {
         let published = server.traefik_service.as_ref().map(|service| service.port);
-        let port = declared.server_port.or(published).unwrap_or(port::PORTAINER);
+        let port = scripted(server).or(declared.server_port).or(published).unwrap_or(port::PORTAINER);
         let to = End::Guest(server.id);
         flows.tcp(End::Node, to, &[port], "Portainer's API");
         for router in with_role(site, Role::Router) {
             flows.tcp(End::Guest(router.id), to, &[port], "Portainer in browsers");
         }
         for agent in site.guests.values().filter(|guest| guest.portainer_role == PortainerRole::Agent) {
-            let port = declared.agent_port.unwrap_or(port::AGENT);
+            let port = scripted(agent).or(declared.agent_port).unwrap_or(port::AGENT);
             flows.tcp(to, End::Guest(agent.id), &[port], "Portainer's agent");
         }
     }
