@@ -77,7 +77,7 @@ fn answer(inside: &mut dyn Inside, words: &[&str]) -> Result<Printed, Printed> {
             Printed::out(state.images.keys().map(|name| format!("{name}\n")).collect::<String>())
         }
         ["import", file, name] => {
-            if *file != "-" && !file.contains("://") && !there(inside, file) {
+            if !matches!(*file, "-" | "/dev/null") && !file.contains("://") && !there(inside, file) {
                 return Err(Printed::failure(1, format!("open {file}: no such file or directory")));
             }
             let id = sha256(format!("{file} {name}").as_bytes());
