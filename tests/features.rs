@@ -2,9 +2,12 @@
 //! what they write.
 
 mod accepted;
+mod authority;
+mod chain;
 mod gpus;
 mod old;
 mod real;
+mod stand;
 
 use phoenix::script::{Library, Roots};
 use phoenix::testing;

@@ -22,8 +22,8 @@ const PACKAGES: &str = "systemd,systemd-sysv,dbus,iproute2,ca-certificates,opens
 const FIRST_ID: u32 = 900_000;
 const SLOTS: u32 = 250;
 const NETWORK: &str = "198.51.100";
-/// Every container's next hop, an address of the machine on each link.
-const GATEWAY: &str = "169.254.0.1";
+/// Every container's next hop, an address of this machine on each link.
+pub const GATEWAY: &str = "169.254.0.1";
 /// Longest wait for a boot; a boot takes less than a second.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -80,6 +80,16 @@ impl Container {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "`{script}` in container {id}: {stderr}");
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Copies a file of this machine into it; directories above are made.
+    pub fn put(&self, from: &Path, to: &str) {
+        let id = self.id().to_string();
+        let script = format!("mkdir -p \"$(dirname '{to}')\" && cat >'{to}'");
+        let file = File::open(from).unwrap();
+        let mut attach = Command::new("lxc-attach");
+        let copied = attach.args(["-n", &id, "--clear-env", "--", "sh", "-c", &script]).stdin(file).status().unwrap();
+        assert!(copied.success(), "{} to {to} in container {id}", from.display());
     }
 
     /// Stops it at once, as a power cut does.

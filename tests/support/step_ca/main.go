@@ -47,12 +47,13 @@ func main() {
 	}
 }
 
+// serve runs the server's command line as the vendor's program does: flags may follow the configuration file.
 func serve() error {
-	app := cli.NewApp()
-	app.Name = "step-ca"
-	app.Action = commands.AppCommand.Action
-	app.Flags = commands.AppCommand.Flags
-	return app.Run(os.Args)
+	flags := flag.NewFlagSet("step-ca", flag.ContinueOnError)
+	if err := flags.Parse(os.Args); err != nil {
+		return err
+	}
+	return commands.AppCommand.Run(cli.NewContext(cli.NewApp(), flags, nil))
 }
 
 func found(args []string) error {
