@@ -33,10 +33,13 @@ fail() {
     printf '!%s %s\0' "$1" "$2" >&4
 }
 
-# FILE: its bytes as one field.
+# FILE: its bytes as one field, empty for what is absent. What the kernel makes up while it is read has no size.
 content() {
     printf '=' >&4
-    [ -s "$1" ] && base64 -w0 <"$1" >&4
+    case $1 in
+        /proc/*) [ -e "$1" ] && base64 -w0 <"$1" >&4 ;;
+        *) [ -s "$1" ] && base64 -w0 <"$1" >&4 ;;
+    esac
     printf '\0' >&4
 }
 
