@@ -3,10 +3,9 @@
 use phoenix::config::Dir;
 use phoenix::engine::Consent;
 use phoenix::event::{Cost, Outcome, Step};
-use phoenix::model::{BindMount, Direction, FirewallAction, FirewallRule, Volume};
 use phoenix::plan::Verb;
 
-use crate::support::scenario::{Ran, Scenario, container, id};
+use crate::support::scenario::{Ran, Scenario, id};
 
 const ALL: &[u32] = &[900, 103, 101, 102];
 
@@ -33,17 +32,6 @@ fn the_shipped_platform_is_made_and_then_nothing_is_left_to_do() {
     let mut scenario = Scenario::configured(&Dir::Embedded);
     scenario.create(ALL).is_fine();
     scenario.create(ALL).is_idle();
-}
-
-#[test]
-fn l7_every_named_guest_is_a_target() {
-    let mut scenario = Scenario::platform();
-    scenario.create(ALL).is_fine();
-    scenario.guest(101).memory_mb = 768;
-    scenario.guest(102).memory_mb = 768;
-    let ran = scenario.create(&[101, 102]);
-    assert_eq!(*ran.outcome(101), Outcome::Changed);
-    assert_eq!(*ran.outcome(102), Outcome::Changed);
 }
 
 #[test]
@@ -93,15 +81,6 @@ fn a_rehearsal_says_what_a_run_does_and_touches_nothing() {
 }
 
 #[test]
-fn p6_no_guest_is_stopped_when_nothing_needs_it() {
-    let mut scenario = Scenario::platform();
-    scenario.create(ALL).is_fine();
-    scenario.guest(101).memory_mb = 1024;
-    let ran = scenario.create(&[101]);
-    assert!(!ran.processes().iter().any(|command| command.contains("stop") || command.contains("shutdown")));
-}
-
-#[test]
 fn a_restart_waits_for_consent() {
     let mut scenario = Scenario::platform();
     scenario.create(ALL).is_fine();
@@ -119,85 +98,6 @@ fn a_restart_waits_for_consent() {
     assert!(!done.summary.pending());
     assert_eq!(done.step(101, &Step::Start), Some(&Outcome::Changed));
     scenario.create(ALL).is_idle();
-}
-
-#[test]
-fn p3_p4_volumes_are_known_by_their_mount_path() {
-    let mut scenario = Scenario::of([container(105, "store")]);
-    let volume = |name: &str, path: &str, size_gb| Volume {
-        name: name.to_owned(),
-        storage: "tank".to_owned(),
-        size_gb,
-        mount_point: path.to_owned(),
-    };
-    scenario.guest(105).volumes = vec![volume("data", "/srv/data", 2), volume("logs", "/var/log/app", 1)];
-    scenario.create(&[105]).is_fine();
-    let before = scenario.on_the_node("pct config 105");
-    assert!(before.contains("mp=/srv/data") && before.contains("mp=/var/log/app"), "{before}");
-    scenario.create(&[105]).is_idle();
-
-    // In another order, one larger, one new: nothing is allocated twice, nothing mounted over another.
-    scenario.guest(105).volumes =
-        vec![volume("more", "/srv/more", 1), volume("logs", "/var/log/app", 1), volume("data", "/srv/data", 3)];
-    let ran = scenario.create(&[105]);
-    ran.is_fine();
-    assert!(ran.processes().iter().any(|command| command.starts_with("pct resize 105 mp")), "{:?}", ran.processes());
-    let after = scenario.on_the_node("pct config 105");
-    assert_eq!(after.lines().filter(|line| line.starts_with("mp")).count(), 3, "{after}");
-    assert!(!after.contains("unused"), "{after}");
-    scenario.create(&[105]).is_idle();
-}
-
-#[test]
-fn p5_bind_mounts_are_not_repeated() {
-    let mut scenario = Scenario::of([container(105, "store")]);
-    scenario.guest(105).mounts = vec![BindMount {
-        host_path: "/srv/shared/my.app".to_owned(),
-        container_path: "/mnt/shared".to_owned(),
-        owner_uid: Some(33),
-        owner_gid: Some(33),
-        file: false,
-        read_only: false,
-    }];
-    scenario.create(&[105]).is_fine();
-    // P14: a path with a dot in it is a directory all the same.
-    assert!(scenario.on_the_node("ls /srv/shared").contains("my.app"));
-    scenario.create(&[105]).is_idle();
-}
-
-#[test]
-fn l25_what_only_a_new_guest_can_have_is_reported() {
-    let mut scenario = Scenario::of([container(105, "store")]);
-    scenario.create(&[105]).is_fine();
-    scenario.guest(105).lxc.unprivileged = false;
-    let ran = scenario.create(&[105]);
-    let pending = &ran.summary.guests[0].pending;
-    assert_eq!((pending[0].what.as_str(), pending[0].cost), ("unprivileged", Cost::Rebuild));
-    assert_eq!(ran.changing(), Vec::<String>::new());
-}
-
-#[test]
-fn l22_the_firewall_file_is_written_whole() {
-    let mut scenario = Scenario::of([container(105, "store")]);
-    scenario.guest(105).nics[0].firewall = true;
-    scenario.guest(105).firewall.enabled = true;
-    scenario.guest(105).firewall.rules = vec![FirewallRule {
-        direction: Direction::In,
-        action: FirewallAction::Accept,
-        interface: None,
-        source: None,
-        dest: None,
-        protocol: Some("tcp".to_owned()),
-        port: Some("443".to_owned()),
-        comment: None,
-    }];
-    scenario.create(&[105]).is_fine();
-    assert!(scenario.on_the_node("cat /etc/pve/firewall/105.fw").contains("enable: 1"));
-    scenario.create(&[105]).is_idle();
-    scenario.guest(105).firewall.rules.clear();
-    let ran = scenario.create(&[105]);
-    assert_eq!(ran.step(105, &Step::Firewall), Some(&Outcome::Changed));
-    assert!(!scenario.on_the_node("cat /etc/pve/firewall/105.fw").contains("443"));
 }
 
 #[test]
@@ -272,18 +172,6 @@ fn an_adopted_guest_becomes_ours() {
     assert!(scenario.on_the_node("pct config 102").contains("tags: phoenix"));
     scenario.adopt.clear();
     scenario.create(ALL).is_idle();
-}
-
-#[test]
-fn l6_starting_and_stopping_touch_what_they_should() {
-    let mut scenario = Scenario::platform();
-    scenario.create(ALL).is_fine();
-    let stopped = scenario.run(Verb::Stop, &[103]);
-    assert_eq!(stopped.processes(), ["pct shutdown 103 --timeout 60 --forceStop 1"]);
-    let started = scenario.run(Verb::Start, &[101]);
-    assert_eq!(started.processes(), ["pct start 103"]);
-    let restarted = scenario.run(Verb::Restart, &[101]);
-    assert_eq!(restarted.processes(), ["pct shutdown 101 --timeout 60 --forceStop 1", "pct start 101"]);
 }
 
 #[test]

@@ -203,13 +203,3 @@ fn an_interrupt_lets_the_running_command_finish_and_the_next_run_goes_on() {
         scenario.create(ALL).is_idle();
     }
 }
-
-#[test]
-fn l40_a_snapshot_with_a_longer_name_is_another_one() {
-    let mut scenario = Scenario::platform();
-    scenario.create(ALL).is_fine();
-    scenario.on_the_node("pct snapshot 102 final-form-old");
-    scenario.on_the_node("pct delsnapshot 102 final-form");
-    let ran = scenario.create(&[102]);
-    assert_eq!(ran.step(102, &Step::Snapshot("final-form".to_owned())), Some(&Outcome::Changed));
-}

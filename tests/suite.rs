@@ -11,6 +11,7 @@ mod failures;
 mod features;
 mod host;
 mod machine;
+mod pitfalls;
 mod plan;
 mod pve;
 mod sandbox;

@@ -3,4 +3,5 @@
 
 pub mod agent;
 pub mod container;
+pub mod inside;
 pub mod scenario;

@@ -264,6 +264,11 @@ impl Scenario {
         self.world.clone().unwrap_or_else(|| self.fresh())
     }
 
+    /// The node as it is, with the programs that the scripts' models know.
+    pub fn sandbox(&self) -> Sandbox {
+        Sandbox::in_memory(self.world(), self.options(Vec::new()))
+    }
+
     /// One command of the node, run for its effect.
     pub fn on_the_node(&mut self, command: &str) -> String {
         let sandbox = Sandbox::in_memory(self.world(), sandbox::Options::default());
