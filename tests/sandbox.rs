@@ -16,6 +16,8 @@ mod rehearsal;
 mod rules;
 #[path = "sandbox/time.rs"]
 mod time;
+#[path = "sandbox/vm.rs"]
+mod vm;
 
 use std::path::Path;
 

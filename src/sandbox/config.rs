@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use crate::model::GuestKind;
 use crate::pve::format::split_list;
-use crate::pve::guest_config::{self, GuestConfig, encode};
+use crate::pve::guest_config::{self, GuestConfig, Heading, encode};
 
 /// Keys, raw lines and description: in force, or as a snapshot holds them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,9 @@ pub struct Config {
     pub pending: BTreeMap<String, String>,
     /// Keys whose removal waits for the next start, and whether what they hold is destroyed too.
     pub deleted: BTreeMap<String, bool>,
+    /// What the present cloud-init image of a virtual machine has otherwise: old values by key, and under `added` the
+    /// keys that it does not have at all. `[special:cloudinit]`.
+    pub cloud_init: BTreeMap<String, String>,
     /// Snapshots by name.
     pub snapshots: BTreeMap<String, Section>,
     by_hand: Option<String>,
@@ -112,6 +115,9 @@ impl Config {
             by_hand: Some(text.to_owned()),
             ..Config::default()
         };
+        if let Some(special) = file.section(&Heading::Special("cloudinit".to_owned())) {
+            config.cloud_init = Section::of(special).keys;
+        }
         if let Some(pending) = file.pending() {
             for (key, value) in pending.entries() {
                 if key == "delete" {
@@ -151,6 +157,10 @@ impl Config {
                 section.set("delete", keys.join(","));
             }
             section.render(&mut text);
+        }
+        if !self.cloud_init.is_empty() {
+            text += "\n[special:cloudinit]\n";
+            Section { keys: self.cloud_init.clone(), ..Section::default() }.render(&mut text);
         }
         for (name, section) in &self.snapshots {
             let _ = writeln!(text, "\n[{name}]");

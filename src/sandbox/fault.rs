@@ -1,18 +1,23 @@
-//! What goes wrong on purpose: the k-th changing value fails, the process dies at it, or a guest is lost in it.
+//! What goes wrong on purpose: the k-th changing value fails, the process dies at it, a guest is lost in it; an agent,
+//! cloud-init, an NFS server, an image or a storage does not do what it should.
 //!
 //! A *changing value* is one call of the host that may change something: a command, a batch of Ops with at least one
 //! change among them, a request. They are counted from 1 on in the order in which they are answered, over all actors.
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::body::Faults;
 use super::random;
+use super::storage::Storage;
+use super::world::World;
 use crate::model::GuestId;
 
 /// One thing that goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Fault {
     /// `fail:K`: the K-th changing value fails and changes nothing.
@@ -24,11 +29,29 @@ pub enum Fault {
     Cut(u64),
     /// `lost:ID:K`: the K-th changing value inside guest ID ends with the guest, which stops at once.
     Lost(GuestId, u64),
+    /// `agent:ID:never`: the agent of this machine never answers.
+    AgentNever(GuestId),
+    /// `agent:ID:late:SECONDS`: it answers so much later than it would.
+    AgentLate(GuestId, u64),
+    /// `agent:ID:dies:K`: it dies in the middle of the K-th changing value inside, and stays away until the machine
+    /// boots again or the fault is gone.
+    AgentDies(GuestId, u64),
+    /// `cloud-init:ID:TEXT`: cloud-init in this guest ends with this error.
+    CloudInit(GuestId, String),
+    /// `nfs:SERVER`: this NFS server says nothing.
+    Nfs(String),
+    /// `image:NAME`: behind this URL (or its file name) are other bytes than there should be.
+    Image(String),
+    /// `full:STORAGE`: nothing more goes onto this storage.
+    Full(String),
 }
 
 /// A word that is no fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no fault: expected `fail:K`, `kill:K`, `cut:K` or `lost:ID:K`")]
+#[error(
+    "`{0}` is no fault: expected `fail:K`, `kill:K`, `cut:K`, `lost:ID:K`, `agent:ID:never`, `agent:ID:late:SECONDS`, \
+     `agent:ID:dies:K`, `cloud-init:ID:TEXT`, `nfs:SERVER`, `image:NAME` or `full:STORAGE`"
+)]
 pub struct InvalidFault(pub String);
 
 impl FromStr for Fault {
@@ -37,11 +60,27 @@ impl FromStr for Fault {
     fn from_str(word: &str) -> Result<Fault, InvalidFault> {
         let invalid = || InvalidFault(word.to_owned());
         let number = |text: &str| text.parse::<u64>().ok().filter(|k| *k > 0).ok_or_else(invalid);
+        let guest = |text: &str| text.parse::<GuestId>().map_err(|_| invalid());
+        let (kind, rest) = word.split_once(':').filter(|(_, rest)| !rest.is_empty()).ok_or_else(invalid)?;
+        match kind {
+            // Names and texts may have colons in them.
+            "nfs" => return Ok(Fault::Nfs(rest.to_owned())),
+            "image" => return Ok(Fault::Image(rest.to_owned())),
+            "full" => return Ok(Fault::Full(rest.to_owned())),
+            "cloud-init" => {
+                let (id, text) = rest.split_once(':').filter(|(_, text)| !text.is_empty()).ok_or_else(invalid)?;
+                return Ok(Fault::CloudInit(guest(id)?, text.to_owned()));
+            }
+            _ => {}
+        }
         match word.split(':').collect::<Vec<_>>()[..] {
             ["fail", k] => Ok(Fault::Fail(number(k)?)),
             ["kill", k] => Ok(Fault::Kill(number(k)?)),
             ["cut", k] => Ok(Fault::Cut(number(k)?)),
-            ["lost", id, k] => Ok(Fault::Lost(id.parse().map_err(|_| invalid())?, number(k)?)),
+            ["lost", id, k] => Ok(Fault::Lost(guest(id)?, number(k)?)),
+            ["agent", id, "never"] => Ok(Fault::AgentNever(guest(id)?)),
+            ["agent", id, "late", seconds] => Ok(Fault::AgentLate(guest(id)?, number(seconds)?)),
+            ["agent", id, "dies", k] => Ok(Fault::AgentDies(guest(id)?, number(k)?)),
             _ => Err(invalid()),
         }
     }
@@ -68,6 +107,13 @@ impl fmt::Display for Fault {
             Fault::Kill(k) => write!(f, "kill:{k}"),
             Fault::Cut(k) => write!(f, "cut:{k}"),
             Fault::Lost(id, k) => write!(f, "lost:{id}:{k}"),
+            Fault::AgentNever(id) => write!(f, "agent:{id}:never"),
+            Fault::AgentLate(id, seconds) => write!(f, "agent:{id}:late:{seconds}"),
+            Fault::AgentDies(id, k) => write!(f, "agent:{id}:dies:{k}"),
+            Fault::CloudInit(id, text) => write!(f, "cloud-init:{id}:{text}"),
+            Fault::Nfs(server) => write!(f, "nfs:{server}"),
+            Fault::Image(name) => write!(f, "image:{name}"),
+            Fault::Full(storage) => write!(f, "full:{storage}"),
         }
     }
 }
@@ -94,6 +140,71 @@ pub(super) enum Fate {
     Ends { when: When, abort: bool },
     /// Its guest is lost.
     Lost,
+    /// The agent that does it dies.
+    AgentDies,
+}
+
+impl World {
+    /// How much later than it would the agent of a machine answers; none: it never does.
+    pub(super) fn agent_delay(&self, id: GuestId) -> Option<Duration> {
+        let never = self.in_force.contains(&Fault::AgentNever(id)) || self.dead_agents.contains(&id);
+        let late = self.in_force.iter().find_map(|fault| match fault {
+            Fault::AgentLate(guest, seconds) if *guest == id => Some(Duration::from_secs(*seconds)),
+            _ => None,
+        });
+        (!never).then(|| late.unwrap_or_default())
+    }
+
+    /// The agent of a machine is gone.
+    pub(super) fn lose_agent(&mut self, id: GuestId) {
+        self.dead_agents.insert(id);
+    }
+
+    /// A machine that boots has its agent again.
+    pub(super) fn revive_agent(&mut self, id: GuestId) {
+        self.dead_agents.remove(&id);
+    }
+
+    /// Whether other bytes come from a URL than there should be.
+    pub(super) fn is_spoilt(&self, url: &str) -> bool {
+        self.faults_inside(None).is_spoilt(url)
+    }
+
+    /// What is broken inside a guest, or on the node.
+    pub(super) fn faults_inside(&self, guest: Option<GuestId>) -> Faults {
+        let mut faults = Faults::default();
+        for fault in &self.in_force {
+            match fault {
+                Fault::CloudInit(id, text) if guest == Some(*id) => faults.cloud_init = Some(text.clone()),
+                Fault::Nfs(server) => faults.silent_nfs.push(server.clone()),
+                Fault::Image(name) => faults.spoilt.push(name.clone()),
+                _ => {}
+            }
+        }
+        faults
+    }
+
+    /// Room for a volume of this name, or for more of it.
+    ///
+    /// # Errors
+    /// The storage's words when it is full.
+    pub(super) fn space(&self, storage: &Storage, name: &str) -> Result<(), String> {
+        if !self.in_force.contains(&Fault::Full(storage.id.clone())) {
+            return Ok(());
+        }
+        let place = &storage.path;
+        Err(match storage.kind.as_str() {
+            "zfspool" => format!("zfs error: cannot create '{place}/{name}': out of space"),
+            "lvmthin" | "lvm" => format!(
+                "lvcreate '{place}/{name}' error:   Volume group \"{place}\" has insufficient free space (0 extents)"
+            ),
+            "rbd" => "rbd create error: rbd: create error: (28) No space left on device".to_owned(),
+            _ => {
+                let path = storage.path_of(name);
+                format!("unable to create image: qemu-img: {path}: Could not resize file: No space left on device")
+            }
+        })
+    }
 }
 
 /// Counts changing values and knows which of them is doomed.
@@ -130,6 +241,7 @@ impl Doom {
                 Fault::Kill(k) if k == count => return Fate::Ends { when, abort: true },
                 Fault::Cut(k) if k == count => return Fate::Ends { when, abort: false },
                 Fault::Lost(id, k) if in_guest == Some((id, k)) => return Fate::Lost,
+                Fault::AgentDies(id, k) if in_guest == Some((id, k)) => return Fate::AgentDies,
                 _ => {}
             }
         }
@@ -148,10 +260,22 @@ mod tests {
 
     #[test]
     fn words_come_back_as_they_were() {
-        for word in ["fail:3", "kill:1", "cut:12", "lost:101:2"] {
+        for word in [
+            "fail:3",
+            "kill:1",
+            "cut:12",
+            "lost:101:2",
+            "agent:1001:never",
+            "agent:1001:late:90",
+            "agent:1001:dies:2",
+            "cloud-init:1001:('users', KeyError: x)",
+            "nfs:192.0.2.1",
+            "image:https://example.org/a.qcow2",
+            "full:tank",
+        ] {
             assert_eq!(word.parse::<Fault>().unwrap().to_string(), word);
         }
-        for word in ["fail", "fail:0", "fail:x", "lost:7:1", "break:1", ""] {
+        for word in ["fail", "fail:0", "fail:x", "lost:7:1", "break:1", "", "agent:1001", "nfs:", "cloud-init:1001"] {
             assert!(word.parse::<Fault>().is_err(), "{word}");
         }
     }

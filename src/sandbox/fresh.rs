@@ -201,7 +201,8 @@ impl World {
     fn take_over(&mut self, id: GuestId, present: &Present, node: &str) {
         let config = Config::parse(&present.config.render());
         let name = config.current.get("hostname").map_or_else(|| format!("CT{id}"), str::to_owned);
-        let running = present.running.then_some(Running { pid: 1, since: self.now, hostname: name });
+        let running =
+            present.running.then_some(Running { pid: 1, since: self.now, hostname: name, agent_from: Some(0) });
         let mut volumes: BTreeMap<String, Volume> = BTreeMap::new();
         let sections = std::iter::once((None, &config.current))
             .chain(config.snapshots.iter().map(|(name, section)| (Some(name), section)));

@@ -3,15 +3,15 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::body::{Answer, Around, Bind, Body, Faults, Power, Unmodelled};
+use super::body::{Answer, Around, Bind, Body, Power, Unmodelled};
 use super::clock::Moment;
 use super::config::Section;
 use super::core::Core;
 use super::programs::Identity;
 use super::rehearsal::Rehearsal;
 use super::world::{NODE, Running, World, body_of};
-use super::{pending, start_files};
-use crate::model::{Cidr, GuestId};
+use super::{pending, start_files, vm};
+use crate::model::{Cidr, GuestId, GuestKind};
 use crate::op::{Op, OpError, OpErrorKind, OpValue, Place};
 use crate::pve::property::Properties;
 
@@ -46,13 +46,20 @@ pub(super) fn inside<T>(
 ) -> Option<T> {
     let guest = world.guest(id)?;
     let config = &guest.config.current;
-    let addresses = addresses(world, id);
-    let default_route = config.numbered("net").iter().any(|(_, text)| has_route(&nic(text)));
-    let binds = binds(config);
+    let (addresses, default_route) = match guest.kind {
+        GuestKind::Lxc => (addresses(world, id), config.numbered("net").iter().any(|(_, text)| has_route(&nic(text)))),
+        GuestKind::Vm => vm::network(world, id),
+    };
+    let binds = if guest.kind == GuestKind::Lxc { binds(config) } else { Vec::new() };
+    let (faults, node_addresses) = (world.faults_inside(Some(id)), node_addresses(world));
     let identity = Identity {
         id: Some(id),
         kind: Some(guest.kind),
-        name: guest.running.as_ref().map_or_else(|| hostname(id, config), |running| running.hostname.clone()),
+        name: match (guest.kind, &guest.running) {
+            (GuestKind::Vm, _) => world.body(&body_of(id)).map_or_else(String::new, Body::host_name),
+            (GuestKind::Lxc, Some(running)) => running.hostname.clone(),
+            (GuestKind::Lxc, None) => hostname(id, config),
+        },
         ip: addresses.first().map(|cidr| cidr.address),
         now: timestamp(now),
     };
@@ -60,12 +67,13 @@ pub(super) fn inside<T>(
     let mut around = Around {
         identity,
         addresses,
+        node_addresses,
         default_route,
         programs: &*core.programs,
         node: Some(node),
         binds: &binds,
         unmodelled: core.unmodelled(),
-        faults: Faults::default(),
+        faults,
     };
     Some(work(body, &mut around))
 }
@@ -91,6 +99,8 @@ pub(super) fn node_inside<T>(
 ) -> Option<T> {
     let addresses: Vec<Cidr> =
         world.bridges.iter().filter_map(|bridge| bridge.address.as_deref()?.parse().ok()).collect();
+    let faults = world.faults_inside(None);
+    let node_addresses = node_addresses(world);
     let identity = Identity {
         id: None,
         kind: None,
@@ -102,12 +112,13 @@ pub(super) fn node_inside<T>(
     let mut around = Around {
         identity,
         addresses,
+        node_addresses,
         default_route: true,
         programs: &*core.programs,
         node: None,
         binds: &[],
         unmodelled: core.unmodelled(),
-        faults: Faults::default(),
+        faults,
     };
     Some(work(body, &mut around))
 }
@@ -131,8 +142,18 @@ fn has_route(nic: &Properties) -> bool {
     nic.get("gw").is_some() || nic.get("gw6").is_some() || nic.get("ip") == Some("dhcp")
 }
 
-/// The guest's addresses: the declared ones, and for DHCP one out of the bridge's net.
+/// The node's own addresses.
+fn node_addresses(world: &World) -> Vec<IpAddr> {
+    let cidrs = world.bridges.iter().filter_map(|bridge| bridge.address.as_deref()?.parse::<Cidr>().ok());
+    cidrs.map(|cidr| cidr.address).collect()
+}
+
+/// A container's addresses: the declared ones, and for DHCP one out of the bridge's net. A machine's are what it says
+/// itself.
 pub(super) fn addresses(world: &World, id: GuestId) -> Vec<Cidr> {
+    if world.guest(id).is_some_and(|guest| guest.kind == GuestKind::Vm) {
+        return vm::network(world, id).0;
+    }
     let mut addresses = Vec::new();
     let nics = world.guest(id).map(|guest| guest.config.current.numbered("net")).unwrap_or_default();
     for (_, text) in nics {
@@ -149,7 +170,7 @@ pub(super) fn addresses(world: &World, id: GuestId) -> Vec<Cidr> {
     addresses
 }
 
-fn lease(world: &World, id: GuestId, bridge: &str) -> Option<Cidr> {
+pub(super) fn lease(world: &World, id: GuestId, bridge: &str) -> Option<Cidr> {
     let bridge = world.bridges.iter().find(|known| known.name == bridge)?;
     let net: Cidr = bridge.address.as_deref()?.parse().ok()?;
     let IpAddr::V4(address) = net.network().address else { return None };
@@ -210,7 +231,7 @@ pub(super) fn start(world: &mut World, core: &Core, id: GuestId, now: Moment) ->
     let hostname = hostname(id, &config);
     let pid = 2000 + u32::try_from(world.random() % 30_000).unwrap_or_default();
     if let Some(guest) = world.guest_mut(id) {
-        guest.running = Some(Running { pid, since: now, hostname });
+        guest.running = Some(Running { pid, since: now, hostname, agent_from: None });
     }
     let resolv_conf = world.resolv_conf.clone();
     inside(world, core, id, now, |body, around| {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::clock::{ActorId, Clock};
+use super::clock::{ActorId, Clock, Moment};
 use super::core::{Core, State};
 use super::fault::{Doom, Fate, Fault, When};
 use super::file::{Store, WorldFile, WorldFileError};
@@ -12,7 +12,7 @@ use super::programs::{NoPrograms, Programs};
 use super::rehearsal::Rehearsal;
 use super::session::{FLOCK_LIMIT, Session};
 use super::world::World;
-use super::{guest, node_files, pace, random, requests, tools};
+use super::{guest, node_files, pace, random, requests, tools, vm};
 use crate::command::{Command, Effect, Output};
 use crate::host::{Host, HostError, HostHandle, RunLock};
 use crate::model::{GuestId, GuestKind};
@@ -72,8 +72,9 @@ impl Sandbox {
         world.begin();
         let mut faults = options.faults;
         if rehearsal.is_none() {
-            faults.extend(&world.faults);
+            faults.extend(world.faults.iter().cloned());
         }
+        world.in_force.clone_from(&faults);
         let doom = Doom::new(faults, world.seed);
         let (clock, actor) = Clock::new(world.now + MEANWHILE, random::mix(&[world.seed, world.now]));
         let core = Core::new(clock, world, store, doom, (options.programs, options.strict), rehearsal);
@@ -214,7 +215,7 @@ impl Host for Sandbox {
 
         let blocked = self.wait_for_guards(ops)?;
         let mut batch = Batch { core: &self.core, place, fate, blocked, cut: ops.len(), took: Duration::ZERO };
-        if matches!(fate, Fate::Ends { when: When::Midway, .. } | Fate::Lost) {
+        if matches!(fate, Fate::Ends { when: When::Midway, .. } | Fate::Lost | Fate::AgentDies) {
             let lot = random::mix(&[ops.len() as u64, self.core.changes()]);
             batch.cut = usize::try_from(lot % (ops.len() as u64 + 1)).unwrap_or_default();
         }
@@ -340,7 +341,7 @@ impl Batch<'_> {
         let core = self.core;
         let mut state = core.state();
         let now = core.clock.shown();
-        self.reach(&state)?;
+        self.reach(&state, now)?;
         if let Some(results) = core.rehearsal.as_ref().and_then(|it| it.look(&state.world, self.place, ops)) {
             return results;
         }
@@ -356,7 +357,7 @@ impl Batch<'_> {
             } else if change && self.fate == Fate::Fails {
                 Err(OpError::new(OpErrorKind::Failed, "injected fault"))
             } else {
-                self.reach(&state)?;
+                self.reach(&state, now)?;
                 let rehearsal = core.rehearsal.as_ref();
                 let world = &mut state.world;
                 let rehearsed = rehearsal.and_then(|it| it.perform(world, core, now, self.place, op)).transpose()?;
@@ -371,26 +372,40 @@ impl Batch<'_> {
             failed |= change && result.is_err();
             results.push(result);
         }
-        if let (Fate::Lost, Place::Guest(id, _)) = (self.fate, self.place) {
-            guest::stop(&mut state.world, id);
-        }
+        let lost = match (self.fate, self.place) {
+            (Fate::Lost, Place::Guest(id, _)) => {
+                guest::stop(&mut state.world, id);
+                Some("it stopped (injected fault)")
+            }
+            (Fate::AgentDies, Place::Guest(id, _)) => {
+                state.world.lose_agent(id);
+                Some("its agent died (injected fault)")
+            }
+            _ => None,
+        };
         state.commit(now)?;
-        if self.fate == Fate::Lost {
-            return Err(HostError::Lost {
-                place: self.place.to_string(),
-                reason: "it stopped (injected fault)".to_owned(),
-            });
+        if let Some(reason) = lost {
+            return Err(HostError::Lost { place: self.place.to_string(), reason: reason.to_owned() });
         }
         Ok(results)
     }
 
-    /// A guest is reached only while it runs.
-    fn reach(&self, state: &State) -> Result<(), HostError> {
+    /// A guest is reached only while it runs, a virtual machine only while its agent answers.
+    fn reach(&self, state: &State, now: Moment) -> Result<(), HostError> {
         let Place::Guest(id, kind) = self.place else { return Ok(()) };
         let guest = state.world.guest(id).filter(|guest| guest.kind == kind);
         let reason = match guest {
             None => format!("there is no {} {id}", kind.noun()),
             Some(guest) if guest.running.is_none() => "it is not running".to_owned(),
+            Some(_) if kind == GuestKind::Vm => match vm::agent(&state.world, self.core, id, now) {
+                vm::Agent::Answers => return Ok(()),
+                vm::Agent::None => {
+                    "it was started without a channel for its agent (`agent` takes effect when it is stopped and \
+                     started)"
+                        .to_owned()
+                }
+                vm::Agent::Silent => "its agent does not answer".to_owned(),
+            },
             Some(_) => return Ok(()),
         };
         Err(HostError::Unreachable { what: self.place.to_string(), reason })

@@ -7,10 +7,11 @@
 //! | `core`, `session` | what all handles share; one command at work |
 //! | `clock`, `pace`, `random` | the emulated time and its actors, durations, seeded numbers |
 //! | `world`, `record`, `file`, `fresh` | everything there is, what changed, where it is kept, how it begins |
-//! | `config`, `storage` | configuration files and volumes as Proxmox keeps them |
+//! | `config`, `storage`, `disk` | configuration files, volumes and drives as Proxmox keeps them |
 //! | `fault` | what goes wrong on purpose |
 //! | `gpu` | GPUs of a fresh node: device files, their numbers, the driver's version |
 //! | `node_files` | `/etc/pve`, `/proc/net/unix` and the like, rendered from the world |
+//! | `vm`, `seed`, `image` | virtual machines at work, what their cloud-init drives hold, cloud images |
 //! | `guest`, `start_files`, `pending` | a guest's inside: how it is reached, started and stopped, what a start writes and applies |
 //! | `tools` | `pct`, `pvesm`, `pveam`, `pvesh`, `qm` |
 //! | [`body`], [`programs`] | the modelled inside of a machine and what its programs do |
@@ -22,6 +23,7 @@ pub mod body;
 mod clock;
 mod config;
 mod core;
+mod disk;
 pub mod double;
 mod fault;
 mod file;
@@ -29,6 +31,7 @@ mod fresh;
 mod gpu;
 mod guest;
 mod host;
+mod image;
 mod node_files;
 mod pace;
 mod pending;
@@ -37,10 +40,12 @@ mod random;
 mod record;
 mod rehearsal;
 mod requests;
+mod seed;
 mod session;
 mod start_files;
 mod storage;
 mod tools;
+mod vm;
 mod world;
 
 pub use fault::{Fault, InvalidFault};

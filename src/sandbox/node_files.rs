@@ -13,6 +13,8 @@ use super::config::Config;
 use super::core::Core;
 use super::gpu;
 use super::guest::node_inside;
+use super::storage::Storage;
+use super::vm;
 use super::world::{Guest, NODE_TEMPLATE, World};
 use crate::command::Effect;
 use crate::model::{GuestId, GuestKind};
@@ -52,7 +54,13 @@ pub(super) fn perform(world: &mut World, core: &Core, now: Moment, op: &Op) -> A
     let own = |world: &mut World| {
         node_inside(world, core, now, |body, around| body.perform(op, around)).unwrap_or_else(absent)
     };
-    let Some(path) = path_of(op).filter(|path| is_rendered(world, path)) else { return own(world) };
+    let Some(path) = path_of(op).filter(|path| is_rendered(world, path)) else {
+        let answer = own(world);
+        if let (Op::Fetch { url, path, .. }, Ok(_)) = (op, &answer.result) {
+            world.remember_image(core, url, path, now);
+        }
+        return answer;
+    };
     let path = real_path(world, path);
     let changes = op.effect() == Effect::Change;
     if changes && guest_of(world, &path).is_none() {
@@ -170,6 +178,12 @@ fn rendered(world: &World, path: &str) -> Vec<(String, Arc<[u8]>)> {
             }
             let line = format!("/usr/bin/kvm\0-id\0{}\0", guest.id);
             file(&format!("/proc/{}/cmdline", running.pid), &|| line.clone());
+            if vm::has_agent(&guest.config.current) {
+                for directory in ["/var/run/qemu-server", "/run/qemu-server"] {
+                    // A socket, in truth.
+                    file(&format!("{directory}/{}.qga", guest.id), &String::new);
+                }
+            }
         }
     }
     for template in &world.templates {
@@ -296,10 +310,11 @@ impl World {
         let mut body = super::body::Body::of_template(NODE_TEMPLATE);
         for (path, file) in &self.files {
             // A world that names a file below another file has none of them.
-            let _ = body.place(path, 0o644, file.bytes());
+            let _ = body.place_data(path, 0o644, file.data());
         }
         let own = OWN_DIRECTORIES.iter().map(|path| path.replace("NODE", &self.node));
-        for path in own.chain(self.directories.iter().cloned()) {
+        let storages = self.storages.iter().flat_map(Storage::directories);
+        for path in own.chain(storages).chain(self.directories.iter().cloned()) {
             let _ = body.place_dir(&path);
         }
         for device in &self.devices {

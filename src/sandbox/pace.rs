@@ -46,5 +46,21 @@ pub(super) const DESTROY: Duration = ms(250);
 pub(super) const GROW_MOUNTED: Duration = ms(300);
 /// Growing an unmounted one: both tools wait for the multi-mount protection.
 pub(super) const GROW_UNMOUNTED: Duration = ms(22_000);
+/// From `qm start` to a running QEMU.
+pub(super) const VM_START: Duration = ms(1100);
+/// A machine switched off.
+pub(super) const VM_STOP: Duration = ms(700);
+/// A machine shutting down by itself.
+pub(super) const VM_SHUTDOWN: Duration = ms(4000);
+/// Firmware, boot loader, kernel: until init.
+pub(super) const VM_FIRMWARE: Duration = ms(5000);
+/// From init to an agent that answers, where it was installed before.
+pub(super) const VM_SERVICES: Duration = ms(3000);
+/// So long the tools wait for an agent that says nothing.
+pub(super) const AGENT_SILENT: Duration = ms(3000);
+/// The tools ask once a second what became of a program.
+pub(super) const AGENT_POLL: Duration = ms(100);
+/// A cloud image copied to a volume.
+pub(super) const IMPORT: Duration = ms(3000);
 /// Allocating or freeing one volume.
 pub(super) const ALLOCATE: Duration = ms(100);

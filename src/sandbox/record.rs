@@ -24,6 +24,8 @@ pub(super) struct Record {
     storages: Option<Vec<Storage>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     templates: Option<Vec<Template>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     bodies: Vec<(String, Edit)>,
 }
@@ -49,6 +51,7 @@ pub(super) struct Touched {
     pub(super) volumes: BTreeSet<String>,
     pub(super) storages: bool,
     pub(super) templates: bool,
+    pub(super) images: bool,
     /// What happened to bodies, in order, as far as it is told already.
     pub(super) edits: Vec<(String, Edit)>,
     /// Bodies that may have more to tell.
@@ -69,6 +72,7 @@ impl World {
             volumes: touched.volumes.into_iter().map(|id| (id.clone(), self.volumes.get(&id).cloned())).collect(),
             storages: touched.storages.then(|| self.storages.clone()),
             templates: touched.templates.then(|| self.templates.clone()),
+            images: touched.images.then(|| self.images.clone()),
             bodies: touched.edits,
         };
         if record.is_empty() {
@@ -96,6 +100,9 @@ impl World {
         }
         if let Some(templates) = record.templates {
             self.templates = templates;
+        }
+        if let Some(images) = record.images {
+            self.images = images;
         }
         for (name, edit) in record.bodies {
             match edit {
@@ -136,6 +143,7 @@ impl Record {
             && self.volumes.is_empty()
             && self.storages.is_none()
             && self.templates.is_none()
+            && self.images.is_none()
             && self.bodies.is_empty()
     }
 }

@@ -112,6 +112,11 @@ impl Rehearsal {
         self.real.as_ref()
     }
 
+    /// Whether a guest ran on the real node when the rehearsal began.
+    pub(super) fn ran(&self, id: GuestId) -> bool {
+        self.ran.contains(&id)
+    }
+
     /// Whether a guest is as it really is: requests to it can be sent to the real one.
     pub(super) fn is_untouched(&self, id: GuestId) -> bool {
         let overlays = self.overlays.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,7 +4,7 @@
 //! works in phases commits each of them ([`Session::commit`]) before it waits, so that whoever kills the process
 //! there finds what Proxmox would have left.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::MutexGuard;
 use std::time::Duration;
 
@@ -50,14 +50,49 @@ impl From<HostError> for Stop {
     }
 }
 
+/// How long a tool waits for a lock file that several may share.
+const SHARED_FLOCK_LIMIT: Duration = Duration::from_secs(1);
+
+/// How a lock file is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    /// By one alone.
+    Alone,
+    /// By so many together.
+    Shared(u32),
+}
+
 /// Lock files of the node that somebody holds.
 #[derive(Debug, Default)]
-pub(super) struct Flocks(BTreeSet<String>);
+pub(super) struct Flocks(BTreeMap<String, Hold>);
 
 impl Flocks {
     /// Whether somebody holds it.
     pub(super) fn is_held(&self, path: &str) -> bool {
-        self.0.contains(path)
+        self.0.contains_key(path)
+    }
+
+    /// Takes it, where that is possible.
+    fn take(&mut self, path: &str, shared: bool) -> bool {
+        let hold = match (self.0.get(path), shared) {
+            (None, false) => Hold::Alone,
+            (None, true) => Hold::Shared(1),
+            (Some(Hold::Shared(count)), true) => Hold::Shared(count + 1),
+            (Some(_), _) => return false,
+        };
+        self.0.insert(path.to_owned(), hold);
+        true
+    }
+
+    /// Gives it back.
+    fn release(&mut self, path: &str) {
+        match self.0.get(path) {
+            Some(Hold::Shared(count)) if *count > 1 => {
+                let left = Hold::Shared(count - 1);
+                self.0.insert(path.to_owned(), left);
+            }
+            _ => _ = self.0.remove(path),
+        }
     }
 }
 
@@ -158,9 +193,18 @@ impl<'a> Session<'a> {
 
     /// Takes a lock file exclusively, waiting up to ten seconds as the tools do.
     pub(super) fn flock(&mut self, path: &str) -> Done {
-        let deadline = self.now() + u64::try_from(FLOCK_LIMIT.as_micros()).unwrap_or(u64::MAX);
+        self.flock_within(path, false, FLOCK_LIMIT)
+    }
+
+    /// Takes a lock file together with others who share it, waiting up to a second.
+    pub(super) fn flock_shared(&mut self, path: &str) -> Done {
+        self.flock_within(path, true, SHARED_FLOCK_LIMIT)
+    }
+
+    fn flock_within(&mut self, path: &str, shared: bool, limit: Duration) -> Done {
+        let deadline = self.now() + u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
         let mut waited = false;
-        while !self.core.flocks().0.insert(path.to_owned()) {
+        while !self.core.flocks().take(path, shared) {
             if !waited {
                 self.warn("trying to acquire lock...");
                 waited = true;
@@ -190,7 +234,7 @@ impl<'a> Session<'a> {
     }
 
     fn release(&self, path: &str) {
-        self.core.flocks().0.remove(path);
+        self.core.flocks().release(path);
         self.core.clock.notify(path);
     }
 

@@ -80,6 +80,24 @@ impl Storage {
         }
     }
 
+    /// Whether a virtual machine's volume can be copied without copying its content.
+    pub(super) fn can_link_disk(&self, volume: &str, format: &str, snapshot: Option<&str>) -> bool {
+        match self.kind.as_str() {
+            "dir" | "nfs" | "cifs" => is_base(volume) && snapshot.is_none() && matches!(format, "raw" | "qcow2"),
+            _ => self.can_link(volume, snapshot),
+        }
+    }
+
+    /// Whether a virtual machine's volume can be copied as it was at a snapshot.
+    pub(super) fn can_copy_snapshot(&self) -> bool {
+        self.kind != "zfspool"
+    }
+
+    /// Whether volumes of virtual machines may have this format here.
+    pub(super) fn has_format(&self, format: &str) -> bool {
+        format == "raw" || (self.is_path_based() && matches!(format, "qcow2" | "vmdk"))
+    }
+
     /// Whether a volume can become the base of linked clones.
     pub(super) fn can_template(&self) -> bool {
         self.kind != "lvm"
@@ -92,7 +110,7 @@ impl Storage {
 
     /// Whether a linked clone keeps its base from being removed.
     pub(super) fn keeps_bases(&self) -> bool {
-        matches!(self.kind.as_str(), "zfspool" | "lvmthin" | "rbd")
+        self.kind != "btrfs"
     }
 
     /// The format of a new container volume of this size.
@@ -111,6 +129,23 @@ impl Storage {
         if self.is_path_based() { format!("{id}/{name}.{format}") } else { name }
     }
 
+    /// Directories that Proxmox makes on a storage that keeps files.
+    pub(super) fn directories(&self) -> Vec<String> {
+        const DIRECTORIES: [(&str, &str); 6] = [
+            ("images", "images"),
+            ("vztmpl", "template/cache"),
+            ("iso", "template/iso"),
+            ("backup", "dump"),
+            ("snippets", "snippets"),
+            ("import", "import"),
+        ];
+        if !self.is_path_based() || !self.path.starts_with('/') {
+            return Vec::new();
+        }
+        let taken = DIRECTORIES.iter().filter(|(content, _)| self.takes(content));
+        taken.map(|(_, directory)| format!("{}/{directory}", self.path.trim_end_matches('/'))).collect()
+    }
+
     /// Where a volume lies on the node.
     pub(super) fn path_of(&self, name: &str) -> String {
         let path = self.path.trim_end_matches('/');
@@ -124,6 +159,11 @@ impl Storage {
         }
         let leaf = name.rsplit('/').next().unwrap_or(name);
         match self.kind.as_str() {
+            "dir" | "nfs" | "cifs" => {
+                // A linked clone is named after its base, but lies on its own.
+                let own = name.rsplit('/').take(2).collect::<Vec<_>>();
+                format!("{path}/images/{}", own.into_iter().rev().collect::<Vec<_>>().join("/"))
+            }
             "btrfs" => match name.strip_suffix(".raw") {
                 Some(stem) => format!("{path}/images/{stem}/disk.raw"),
                 None => format!("{path}/images/{name}"),
@@ -153,7 +193,8 @@ pub(super) fn is_base(volume: &str) -> bool {
 pub(super) fn base_name(storage: &Storage, name: &str) -> String {
     let (directory, leaf) = name.rsplit_once('/').map_or(("", name), |(directory, leaf)| (directory, leaf));
     // A linked clone's own part counts, its base is forgotten.
-    let directory = if storage.is_path_based() { directory } else { "" };
+    let own = directory.rsplit('/').next().unwrap_or(directory);
+    let directory = if storage.is_path_based() { own } else { "" };
     let leaf = match (leaf.strip_prefix("vm-"), leaf.strip_prefix("subvol-")) {
         (Some(rest), _) => format!("base-{rest}"),
         (_, Some(rest)) if !storage.is_path_based() => format!("basevol-{rest}"),
@@ -191,6 +232,12 @@ pub(super) fn allocation(gib: &str) -> Option<u64> {
     Some((gib * 1024.0) as u64 * MIB)
 }
 
+/// Bytes of an allocation `STORAGE:N` of a virtual machine: GiB, up to the next whole KiB.
+pub(super) fn disk_allocation(gib: &str) -> Option<u64> {
+    let gib: f64 = gib.parse().ok().filter(|n: &f64| *n >= 0.0)?;
+    Some((gib * 1024.0 * 1024.0).ceil() as u64 * KIB)
+}
+
 /// Whether text is an allocation: a bare number.
 pub(super) fn is_allocation(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_digit() || c == '.') && name.parse::<f64>().is_ok()
@@ -221,14 +268,32 @@ impl World {
         if storage.disable { Err(format!("storage '{id}' is disabled")) } else { Ok(storage) }
     }
 
-    /// Makes a volume for a guest under the next free number; answers its id.
-    pub(super) fn allocate(&mut self, storage: &Storage, owner: GuestId, size: u64) -> String {
-        let format = storage.format_for(size);
+    /// Makes a volume for a container under the next free number; answers its id.
+    ///
+    /// # Errors
+    /// The storage's words when it is full.
+    pub(super) fn allocate(&mut self, storage: &Storage, owner: GuestId, size: u64) -> Result<String, String> {
+        self.allocate_as(storage, owner, size, storage.format_for(size))
+    }
+
+    /// Makes a volume of this format under the next free number; answers its id.
+    ///
+    /// # Errors
+    /// The storage's words when it is full.
+    pub(super) fn allocate_as(
+        &mut self,
+        storage: &Storage,
+        owner: GuestId,
+        size: u64,
+        format: &str,
+    ) -> Result<String, String> {
         let number = self.free_number(storage, owner);
-        let volid = format!("{}:{}", storage.id, storage.volume_name(owner, number, format));
+        let name = storage.volume_name(owner, number, format);
+        self.space(storage, &name)?;
+        let volid = format!("{}:{name}", storage.id);
         let format = format.to_owned();
         self.put_volume(&volid, Volume { owner, size, format, base: None, snapshots: Vec::new() });
-        volid
+        Ok(volid)
     }
 
     /// Makes a linked clone of a base for a guest; answers its id.
@@ -239,6 +304,7 @@ impl World {
         let base_leaf = split(from).map(|(_, name)| name.rsplit('/').next().unwrap_or(name)).unwrap_or_default();
         let name = match storage.kind.as_str() {
             "zfspool" | "rbd" => format!("{base_leaf}/{name}"),
+            "dir" | "nfs" | "cifs" => format!("{}/{name}", split(from).map_or("", |(_, name)| name)),
             _ => name,
         };
         let volid = format!("{}:{name}", storage.id);
@@ -278,6 +344,7 @@ mod tests {
             assert_eq!(size_bytes(text), Some(bytes));
         }
         assert_eq!(allocation("0.3"), Some(307 * MIB));
+        assert_eq!(disk_allocation("0.1"), Some(104_858 * KIB));
         assert_eq!(size_bytes("1.5G"), Some(1536 * MIB));
         assert_eq!(size_bytes("2X"), None);
     }

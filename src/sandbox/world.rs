@@ -4,11 +4,11 @@
 //! anything does it through the methods here, which remember what was touched: [`World::take_record`] answers the
 //! difference since the last time, [`World::apply`] does it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::body::Body;
+use super::body::{Body, Data};
 use super::clock::Moment;
 use super::config::Config;
 use super::fault::Fault;
@@ -55,6 +55,9 @@ pub struct World {
     /// Container templates.
     #[serde(default)]
     pub templates: Vec<Template>,
+    /// Cloud images that were fetched: SHA-256 of the file -> its vendor's file name; empty for spoilt bytes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) images: BTreeMap<String, String>,
     /// Files that the node had from the beginning.
     #[serde(default)]
     pub files: BTreeMap<String, NodeFile>,
@@ -88,6 +91,12 @@ pub struct World {
     pub(super) volumes: BTreeMap<String, Volume>,
     #[serde(skip)]
     pub(super) bodies: BTreeMap<String, Body>,
+    /// What goes wrong in this process: the world's own faults and those of the command line.
+    #[serde(skip)]
+    pub(super) in_force: Vec<Fault>,
+    /// Machines whose agent died by a fault.
+    #[serde(skip)]
+    pub(super) dead_agents: BTreeSet<GuestId>,
     /// The node's inside as it was before anything happened.
     #[serde(skip)]
     origin: Option<Body>,
@@ -188,14 +197,20 @@ pub enum NodeFile {
         /// How many.
         zeros: u64,
     },
+    /// With bytes that nobody has at hand.
+    Digest {
+        /// Their SHA-256 in lower-case hex.
+        sha256: String,
+    },
 }
 
 impl NodeFile {
-    /// Its bytes.
-    pub fn bytes(&self) -> Vec<u8> {
+    /// Its content.
+    pub(super) fn data(&self) -> Data {
         match self {
-            NodeFile::Text(text) => text.clone().into_bytes(),
-            NodeFile::Zeros { zeros } => vec![0; usize::try_from(*zeros).unwrap_or(usize::MAX)],
+            NodeFile::Text(text) => Data::text(text),
+            NodeFile::Zeros { zeros } => Data::of(vec![0; usize::try_from(*zeros).unwrap_or(usize::MAX)]),
+            NodeFile::Digest { sha256 } => Data::Digest { sha256: sha256.clone() },
         }
     }
 }
@@ -232,6 +247,9 @@ pub struct Running {
     pub since: Moment,
     /// Host name it was started with.
     pub hostname: String,
+    /// From when on the agent inside a virtual machine answers, if it has one; microseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_from: Option<Moment>,
 }
 
 /// What the node's own inside grows out of.
@@ -265,6 +283,7 @@ impl World {
             bridges: Vec::new(),
             storages: Vec::new(),
             templates: Vec::new(),
+            images: BTreeMap::new(),
             files: BTreeMap::new(),
             directories: Vec::new(),
             devices: Vec::new(),
@@ -277,6 +296,8 @@ impl World {
             guests: BTreeMap::new(),
             volumes: BTreeMap::new(),
             bodies: BTreeMap::new(),
+            in_force: Vec::new(),
+            dead_agents: BTreeSet::new(),
             origin: None,
             touched: Touched::default(),
         }
@@ -350,6 +371,12 @@ impl World {
         &mut self.storages
     }
 
+    /// The images, to be changed.
+    pub(super) fn images_mut(&mut self) -> &mut BTreeMap<String, String> {
+        self.touched.images = true;
+        &mut self.images
+    }
+
     /// The templates, to be changed.
     pub(super) fn templates_mut(&mut self) -> &mut Vec<Template> {
         self.touched.templates = true;
@@ -406,7 +433,10 @@ impl World {
     pub(super) fn known(&self) -> impl Iterator<Item = (&'static str, Body)> {
         let origin = self.origin.clone().into_iter().map(|origin| (NODE, origin));
         let used = |template: &Template| super::body::Template::of_file(&template.volid);
-        let mut templates: Vec<_> = self.templates.iter().filter_map(used).chain([NODE_TEMPLATE]).collect();
+        let machines = self.guests.values().any(|guest| guest.kind == GuestKind::Vm);
+        let clouds = super::body::Template::CLOUD.into_iter().filter(|_| machines);
+        let mut templates: Vec<_> =
+            self.templates.iter().filter_map(used).chain([NODE_TEMPLATE]).chain(clouds).collect();
         templates.sort();
         templates.dedup();
         origin.chain(templates.into_iter().map(|template| (template.name(), Body::of_template(template))))

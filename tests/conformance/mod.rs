@@ -118,6 +118,7 @@ fn the_model_answers_as_a_machine_does() {
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
         },
         addresses: vec!["192.0.2.10/24".parse().unwrap()],
+        node_addresses: Vec::new(),
         default_route: true,
         programs: &NoPrograms,
         node: None,

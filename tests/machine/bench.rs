@@ -128,7 +128,7 @@ impl Bench {
         let other = Bench::with(self.world().models.clone());
         {
             let mut world = self.world();
-            let (node, guest, now, faults) = (world.node.fork(), world.guest.fork(), world.now, world.faults);
+            let (node, guest, now, faults) = (world.node.fork(), world.guest.fork(), world.now, world.faults.clone());
             let mut other = other.world();
             (other.node, other.guest, other.now, other.faults) = (node, guest, now, faults);
         }
@@ -247,6 +247,7 @@ fn around<'a>(
     Around {
         identity: Identity { id, kind: id.map(|_| GuestKind::Lxc), name, ip: None, now },
         addresses: Vec::new(),
+        node_addresses: Vec::new(),
         default_route: true,
         programs: models,
         node,
@@ -260,8 +261,8 @@ impl World {
     fn answer(&mut self, place: Place, op: &Op) -> OpResult {
         let World { node, guest, now, models, faults, .. } = self;
         let answer = match place {
-            Place::Node => node.perform(op, &mut around(None, *now, models, *faults, None)),
-            Place::Guest(id, _) => guest.perform(op, &mut around(Some(id), *now, models, *faults, Some(node))),
+            Place::Node => node.perform(op, &mut around(None, *now, models, faults.clone(), None)),
+            Place::Guest(id, _) => guest.perform(op, &mut around(Some(id), *now, models, faults.clone(), Some(node))),
         };
         self.now += answer.took;
         answer.result

@@ -28,6 +28,7 @@ fn around_with(programs: &dyn Programs) -> Around<'_> {
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
         },
         addresses: vec!["192.0.2.10/24".parse().unwrap()],
+        node_addresses: Vec::new(),
         default_route: true,
         programs,
         node: None,

@@ -1,5 +1,7 @@
 //! What a modelled machine is told about the world around it for the time of one operation.
 
+use std::net::IpAddr;
+
 use crate::model::Cidr;
 use crate::op::{OpError, OpErrorKind};
 use crate::sandbox::programs::{Identity, Programs};
@@ -18,12 +20,18 @@ pub enum Unmodelled {
 }
 
 /// What is broken on purpose.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// Nothing more can be written.
     pub disk_full: bool,
     /// No package mirror answers.
     pub no_mirror: bool,
+    /// cloud-init ended with this error.
+    pub cloud_init: Option<String>,
+    /// NFS servers that say nothing.
+    pub silent_nfs: Vec<String>,
+    /// URLs, or their file names, behind which other bytes are than there should be.
+    pub spoilt: Vec<String>,
 }
 
 /// A directory of the node that a guest sees as its own.
@@ -45,6 +53,8 @@ pub struct Around<'a> {
     pub identity: Identity,
     /// Its addresses, without loopback.
     pub addresses: Vec<Cidr>,
+    /// The node's addresses.
+    pub node_addresses: Vec<IpAddr>,
     /// Whether it has a default route.
     pub default_route: bool,
     /// Answers for programs, packages and units that it does not know itself.
@@ -57,6 +67,13 @@ pub struct Around<'a> {
     pub unmodelled: Unmodelled,
     /// What is broken on purpose.
     pub faults: Faults,
+}
+
+impl Faults {
+    /// Whether other bytes come from a URL than there should be.
+    pub(in crate::sandbox) fn is_spoilt(&self, url: &str) -> bool {
+        self.spoilt.iter().any(|spoilt| url == spoilt || url.rsplit('/').next() == Some(spoilt))
+    }
 }
 
 impl Around<'_> {

@@ -11,7 +11,7 @@ use crate::sandbox::programs::Identity;
 
 use super::Body;
 use super::around::Around;
-use super::builtin::{FSTAB, MOUNTS};
+use super::builtin::{MOUNTS, mounted_at_boot};
 use super::data;
 use super::state::{Power, State};
 use super::tree::{Kind, Last, Node, Spot};
@@ -67,10 +67,9 @@ impl Body {
         self.start_parameters(around.identity.kind == Some(GuestKind::Lxc));
         let mut mounts = "rootfs / rootfs rw,relatime 0 0\n".to_owned();
         let mounted = around.binds.iter().filter(|bind| !bind.at.starts_with("/proc/"));
-        mounts.extend(mounted.map(|bind| format!("{} {} none rw,relatime 0 0\n", bind.from, bind.at)));
-        let table = self.state.tree.text(FSTAB).unwrap_or_default();
-        let lines = table.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        mounts.extend(lines.filter(|line| !line.contains("noauto")).map(|line| format!("{line}\n")));
+        mounts.extend(mounted.map(|bind| format!("{} {} none rw,relatime 0 0
+", bind.from, bind.at)));
+        mounts += &mounted_at_boot(&self.state, around);
         // `/proc` is the template's own.
         let _ = self.place(MOUNTS, 0o444, mounts.into_bytes());
     }

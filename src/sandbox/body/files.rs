@@ -132,6 +132,17 @@ impl State {
         if around.faults.no_mirror {
             return Err(OpError::new(OpErrorKind::Failed, format!("{url}: the name cannot be resolved")));
         }
+        if around.faults.is_spoilt(url) {
+            let other = data::sha256(format!("other bytes than {url}").as_bytes());
+            if let Some(expected) = sha256 {
+                let what = member.map_or_else(|| url.to_string(), |member| format!("{member} in {url}"));
+                let message = format!("{what}: has the SHA-256 {other}, not {expected}");
+                return Err(OpError::new(OpErrorKind::Conflict, message));
+            }
+            let node = Node::file(Meta::root(0o644), Data::Digest { sha256: other });
+            self.tree.place(path, node).map_err(|errno| errno.at(path))?;
+            return Ok(OpValue::Done);
+        }
         let data = match sha256 {
             Some(sha256) => Data::Digest { sha256: sha256.to_string() },
             None => Data::text(&format!("modelled {url} {}\n", member.unwrap_or_default())),

@@ -13,6 +13,7 @@ mod around;
 mod boot;
 mod builtin;
 mod change;
+mod cloud_init;
 mod data;
 mod exec;
 mod files;
@@ -35,7 +36,7 @@ use crate::op::{Exec, Op, OpError, OpErrorKind, OpResult, OpValue};
 
 pub use around::{Around, Bind, Faults, Unmodelled};
 pub use change::{BodyChange, Misfit};
-pub use data::{Data, sha256};
+pub use data::{Data, hex, sha256};
 pub use layers::{BadLayers, Layers, Saved};
 pub use packages::Installed;
 pub use state::Power;
@@ -122,6 +123,11 @@ impl Body {
     /// When something on the way is no directory.
     pub fn place(&mut self, path: &str, mode: u32, bytes: impl Into<Arc<[u8]>>) -> Result<(), OpError> {
         self.state.tree.place(path, Node::file(Meta::root(mode), Data::of(bytes))).map_err(|errno| errno.at(path))
+    }
+
+    /// Puts a file there of which perhaps only the digest is known.
+    pub(in crate::sandbox) fn place_data(&mut self, path: &str, mode: u32, data: Data) -> Result<(), OpError> {
+        self.state.tree.place(path, Node::file(Meta::root(mode), data)).map_err(|errno| errno.at(path))
     }
 
     /// Makes a directory with those above it, as if they had always been: for what a host renders.

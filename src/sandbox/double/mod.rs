@@ -21,7 +21,7 @@ mod step_init;
 mod tls;
 mod token;
 mod traefik;
-mod yaml;
+pub(in crate::sandbox) mod yaml;
 
 use rustls::pki_types::CertificateDer;
 use serde::Deserialize;

@@ -14,7 +14,7 @@ struct Line<'t> {
 ///
 /// # Errors
 /// With the number of the line that is not understood.
-pub(super) fn parse(text: &str) -> Result<Value, String> {
+pub(in crate::sandbox) fn parse(text: &str) -> Result<Value, String> {
     let mut lines = Vec::new();
     for (index, raw) in text.lines().enumerate() {
         let line = without_comment(raw).trim_end();

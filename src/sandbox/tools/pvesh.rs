@@ -1,14 +1,16 @@
 //! `pvesh`: the paths of the API that tools look at. `pvesh get` only, as JSON or, for single values, as text.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
-use super::pct::{pending_entries, shown, status_fields};
-use super::{bad_parameter, not_modelled, pvesm};
+use super::{bad_parameter, not_modelled, pct, pvesm, qm};
 use crate::model::{GuestId, GuestKind};
 use crate::pve::argv::Call;
 use crate::pve::table::{Kind, table};
 use crate::sandbox::config::{Config, Section};
 use crate::sandbox::session::{Done, Session, Stop, fail_with};
+use crate::sandbox::vm;
 use crate::sandbox::world::Guest;
 
 /// Runs one command of `pvesh`.
@@ -17,7 +19,7 @@ pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {
     let method = call.command.strip_prefix("pvesh ").unwrap_or_default();
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let value = match (method, &parts[..]) {
-        ("ls", ["nodes", _, "lxc"]) => return Ok(0),
+        ("ls", ["nodes", _, "lxc" | "qemu"]) => return Ok(0),
         ("get", parts) => get(s, call, path, parts)?,
         ("set" | "create" | "delete", _) => {
             return Err(if known(&parts) { not_modelled(call) } else { no_handler(method, path) });
@@ -77,39 +79,54 @@ fn get(s: &Session, call: &Call, path: &str, parts: &[&str]) -> Done<Value> {
             }
             item
         }).collect()),
-        ["nodes", _, "lxc"] => {
-            Ok(containers(s).map(|guest| json!(status_fields(s, guest))).collect())
-        }
-        ["nodes", _, "lxc", id, rest @ ..] => container(s, path, id, rest),
+        ["nodes", _, "lxc"] => Ok(guests(s, GuestKind::Lxc).map(|guest| status(s, guest)).collect()),
+        ["nodes", _, "qemu"] => Ok(guests(s, GuestKind::Vm).map(|guest| status(s, guest)).collect()),
+        ["nodes", _, "lxc", id, rest @ ..] => guest(s, path, (GuestKind::Lxc, id), rest),
+        ["nodes", _, "qemu", id, rest @ ..] => guest(s, path, (GuestKind::Vm, id), rest),
         _ => Err(no_handler("get", path)),
     }
 }
 
-fn containers<'s>(s: &'s Session) -> impl Iterator<Item = &'s Guest> {
-    s.world().guests().filter(|guest| guest.kind == GuestKind::Lxc && guest.node.is_none())
+/// Guests of this node of one kind.
+fn guests<'s>(s: &'s Session, kind: GuestKind) -> impl Iterator<Item = &'s Guest> {
+    s.world().guests().filter(move |guest| guest.kind == kind && guest.node.is_none())
 }
 
-fn container(s: &Session, path: &str, id: &str, rest: &[&str]) -> Done<Value> {
-    let found = id.parse::<GuestId>().ok().and_then(|id| containers(s).find(|guest| guest.id == id));
-    let absent = || format!("Configuration file 'nodes/{}/lxc/{id}.conf' does not exist", s.world().node);
+fn status(s: &Session, guest: &Guest) -> Value {
+    match guest.kind {
+        GuestKind::Lxc => json!(pct::status_fields(s, guest)),
+        GuestKind::Vm => json!(qm::status_fields(s, guest)),
+    }
+}
+
+fn guest(s: &Session, path: &str, (kind, id): (GuestKind, &str), rest: &[&str]) -> Done<Value> {
+    let found = id.parse::<GuestId>().ok().and_then(|id| guests(s, kind).find(|guest| guest.id == id));
+    let folder = if kind == GuestKind::Lxc { "lxc" } else { "qemu-server" };
+    let absent = || format!("Configuration file 'nodes/{}/{folder}/{id}.conf' does not exist", s.world().node);
     let guest = found.ok_or_else(|| fail_with(2, absent()))?;
     let config = &guest.config;
-    let digest = config.digest(GuestKind::Lxc);
+    let digest = config.digest(kind);
     match rest {
         ["config"] => {
-            let mut object = object(&config.coming());
+            let mut object = object(kind, &config.coming());
             object.insert("digest".to_owned(), digest.into());
             Ok(Value::Object(object))
         }
         ["status", "current"] => {
-            let mut fields = json!(status_fields(s, guest));
+            let mut fields = status(s, guest);
             fields["ha"] = json!({"managed": 0});
+            if kind == GuestKind::Vm {
+                fields["qmpstatus"] = fields["status"].clone();
+            }
+            if kind == GuestKind::Vm && vm::has_agent(&config.current) {
+                fields["agent"] = 1.into();
+            }
             Ok(fields)
         }
-        ["pending"] => Ok(pending(config, &digest)),
+        ["pending"] => Ok(pending(kind, config, &digest)),
         ["snapshot"] => Ok(snapshots(guest, &digest)),
         ["snapshot", name, "config"] => match config.snapshots.get(*name) {
-            Some(section) => Ok(Value::Object(object(section))),
+            Some(section) => Ok(Value::Object(object(kind, section))),
             None => Err(fail_with(255, format!("snapshot '{name}' does not exist"))),
         },
         _ => Err(no_handler("get", path)),
@@ -117,12 +134,16 @@ fn container(s: &Session, path: &str, id: &str, rest: &[&str]) -> Done<Value> {
 }
 
 /// Keys as JSON: numbers and booleans of the option table are numbers.
-fn object(section: &Section) -> Map<String, Value> {
-    let mut object: Map<String, Value> = shown(section)
+fn object(kind: GuestKind, section: &Section) -> Map<String, Value> {
+    let described = match kind {
+        GuestKind::Lxc => section.description.clone(),
+        GuestKind::Vm => section.description.trim_end_matches('\n').to_owned(),
+    };
+    let mut object: Map<String, Value> = shown(kind, section)
         .into_iter()
         .map(|(key, value)| {
-            let value = if key == "description" { section.description.clone() } else { value };
-            let typed = typed(&key, value);
+            let value = if key == "description" { described.clone() } else { value };
+            let typed = typed(kind, &key, value);
             (key, typed)
         })
         .collect();
@@ -132,26 +153,35 @@ fn object(section: &Section) -> Map<String, Value> {
     object
 }
 
-fn typed(key: &str, value: String) -> Value {
-    let kind = table().command("pct set").and_then(|(_, spec)| spec.option(key)).map(|schema| schema.kind);
-    let number = matches!(kind, Some(Kind::Integer | Kind::Boolean)) || key == "snaptime";
+/// A section's keys as the tool of its guest shows them.
+fn shown(kind: GuestKind, section: &Section) -> BTreeMap<String, String> {
+    match kind {
+        GuestKind::Lxc => pct::shown(section),
+        GuestKind::Vm => qm::shown(section),
+    }
+}
+
+fn typed(kind: GuestKind, key: &str, value: String) -> Value {
+    let command = if kind == GuestKind::Lxc { "pct set" } else { "qm set" };
+    let schema = table().command(command).and_then(|(_, spec)| spec.option(key)).map(|schema| schema.kind);
+    let number = matches!(schema, Some(Kind::Integer | Kind::Boolean)) || key == "snaptime";
     match value.parse::<i64>() {
         Ok(value) if number => value.into(),
         _ => value.into(),
     }
 }
 
-fn pending(config: &Config, digest: &str) -> Value {
-    let mut entries: Vec<Value> = pending_entries(config)
+fn pending(kind: GuestKind, config: &Config, digest: &str) -> Value {
+    let mut entries: Vec<Value> = pct::pending_entries(config, &shown(kind, &config.current))
         .into_iter()
         .map(|entry| {
             let mut item = Map::new();
             item.insert("key".to_owned(), entry.key.clone().into());
             if let Some(value) = entry.value {
-                item.insert("value".to_owned(), typed(&entry.key, value));
+                item.insert("value".to_owned(), typed(kind, &entry.key, value));
             }
             if let Some(pending) = entry.pending {
-                item.insert("pending".to_owned(), typed(&entry.key, pending));
+                item.insert("pending".to_owned(), typed(kind, &entry.key, pending));
             }
             if let Some(force) = entry.delete {
                 item.insert("delete".to_owned(), if force { 2 } else { 1 }.into());
@@ -208,11 +238,14 @@ fn resources(s: &Session, call: &Call) -> Done<Value> {
     let (world, all) = (s.world(), wanted.is_none());
     let mut items = Vec::new();
     if all || wanted == Some("vm") {
-        for guest in containers(s) {
-            let mut item = json!(status_fields(s, guest));
-            item["id"] = format!("lxc/{}", guest.id).into();
-            item["node"] = world.node.clone().into();
-            items.push(item);
+        for (kind, word) in [(GuestKind::Lxc, "lxc"), (GuestKind::Vm, "qemu")] {
+            for guest in guests(s, kind) {
+                let mut item = status(s, guest);
+                item["id"] = format!("{word}/{}", guest.id).into();
+                item["type"] = word.into();
+                item["node"] = world.node.clone().into();
+                items.push(item);
+            }
         }
     }
     if all || wanted == Some("node") {

@@ -1,16 +1,12 @@
-//! `cat`, `ls`, `test`, `mount`, `mountpoint`.
+//! `cat`, `ls`, `test`, `truncate`.
 
 use crate::command::Output;
-use crate::op::{FileKind, Op, OpValue};
+use crate::op::{Attributes, Content, FileKind, Op, OpValue};
 use crate::sandbox::body::exec::{Within, absolute};
 use crate::sandbox::body::tree::{Kind, Last};
 use crate::sandbox::programs::{Inside, ProgramCall};
 
 use super::{failure, lines, words};
-
-/// Table of mounts, of the kernel and of what is to be mounted.
-pub(in crate::sandbox::body) const MOUNTS: &str = "/proc/self/mounts";
-pub(in crate::sandbox::body) const FSTAB: &str = "/etc/fstab";
 
 /// `cat [FILE...]`
 pub(super) fn cat(call: &ProgramCall, within: &mut Within) -> Option<Output> {
@@ -112,39 +108,27 @@ fn condition(words: &[&str], call: &ProgramCall, within: &mut Within) -> Option<
     })
 }
 
-/// `mount PATH`, of a line in `/etc/fstab`.
-pub(super) fn mount(call: &ProgramCall, within: &mut Within) -> Option<Output> {
-    let [path] = words(call)[..] else { return None };
-    let path = path.trim_end_matches('/');
-    let tree = &within.body.state.tree;
-    let table = tree.text(FSTAB).unwrap_or_default();
-    let Some(line) = table.lines().find(|line| !line.starts_with('#') && mounted_at(line) == Some(path)) else {
-        return Some(failure(1, format!("mount: {path}: can't find in {FSTAB}.")));
-    };
-    if !tree.get(path).is_some_and(|node| node.is_dir()) {
-        return Some(failure(32, format!("mount: {path}: mount point does not exist.")));
-    }
-    let mounts = tree.text(MOUNTS).unwrap_or_default() + line.trim() + "\n";
-    Some(match within.body.place(MOUNTS, 0o444, mounts.into_bytes()) {
-        Ok(()) => Output::default(),
-        Err(error) => failure(32, error),
-    })
-}
-
-/// `mountpoint [-q] PATH`
-pub(super) fn mountpoint(call: &ProgramCall, within: &mut Within) -> Option<Output> {
-    let (quiet, path) = match words(call)[..] {
-        ["-q", path] => (true, path),
-        [path] => (false, path),
+/// `truncate -s 0 PATH...`
+pub(super) fn truncate(call: &ProgramCall, within: &mut Within) -> Option<Output> {
+    let words = words(call);
+    let paths = match &words[..] {
+        ["-s" | "--size", "0", paths @ ..] | ["-s0" | "--size=0", paths @ ..] if !paths.is_empty() => paths,
         _ => return None,
     };
-    let mounts = within.body.state.tree.text(MOUNTS).unwrap_or_default();
-    let found = path == "/" || mounts.lines().any(|line| mounted_at(line) == Some(path));
-    let said = format!("{path} is {}a mountpoint", if found { "" } else { "not " });
-    Some(Output { code: if found { 0 } else { 32 }, ..if quiet { Output::default() } else { lines([said]) } })
-}
-
-/// Second word of a line of a mount table.
-fn mounted_at(line: &str) -> Option<&str> {
-    line.split_whitespace().nth(1)
+    let mut output = Output::default();
+    for path in paths {
+        let path = absolute(call, path);
+        let empty = Op::Write {
+            path: path.clone(),
+            content: Content::Bytes(Vec::new().into()),
+            attributes: Attributes::default(),
+            guard: None,
+        };
+        if let Err(error) = within.perform(&empty) {
+            let reason = error.message.rsplit(": ").next().unwrap_or_default();
+            output.stderr.extend(format!("truncate: cannot open '{path}' for writing: {reason}\n").bytes());
+            output.code = 1;
+        }
+    }
+    Some(output)
 }

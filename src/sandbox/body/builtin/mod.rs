@@ -4,10 +4,12 @@
 //! A built-in program answers the calls that are documented; for others it is as unknown as any program that nobody
 //! models. There is no shell: what features do to files, packages and accounts they do by operations.
 
+mod cloud_init;
 mod files;
 mod host;
 mod locale;
 mod network;
+mod nfs;
 mod packages;
 mod shell;
 mod sysctl;
@@ -19,7 +21,7 @@ use crate::sandbox::programs::ProgramCall;
 
 use super::exec::Within;
 
-pub(super) use files::{FSTAB, MOUNTS};
+pub(super) use nfs::{MOUNTS, mounted_at_boot};
 
 /// A built-in program; none: not known for these arguments.
 type Builtin = fn(&ProgramCall, &mut Within) -> Option<Output>;
@@ -28,6 +30,7 @@ type Builtin = fn(&ProgramCall, &mut Within) -> Option<Output>;
 const BUILTINS: &[(&str, Builtin)] = &[
     ("[", files::test),
     ("cat", files::cat),
+    ("cloud-init", cloud_init::cloud_init),
     ("dpkg", packages::dpkg),
     ("dpkg-query", packages::dpkg_query),
     ("echo", shell::echo),
@@ -40,8 +43,8 @@ const BUILTINS: &[(&str, Builtin)] = &[
     ("locale", locale::locale),
     ("locale-gen", locale::locale_gen),
     ("ls", files::ls),
-    ("mount", files::mount),
-    ("mountpoint", files::mountpoint),
+    ("mount", nfs::mount),
+    ("mountpoint", nfs::mountpoint),
     ("nginx", host::nginx),
     ("sh", shell::sh),
     ("sleep", shell::sleep),
@@ -53,6 +56,8 @@ const BUILTINS: &[(&str, Builtin)] = &[
     ("test", files::test),
     ("timedatectl", locale::timedatectl),
     ("true", shell::yes),
+    ("truncate", files::truncate),
+    ("umount", nfs::umount),
     ("uname", host::uname),
     ("update-ca-certificates", trust::update_ca_certificates),
     ("update-locale", locale::update_locale),

@@ -79,7 +79,28 @@ pub(super) const NOBLE: Release = Release {
     ssh: "ssh.socket",
 };
 
-/// Packages that all three have.
+/// What vendors' cloud images have beside the base packages. No agent, no NFS client.
+const CLOUD: &[&str] = &["cloud-init", "cloud-guest-utils", "netplan.io", "sudo"];
+
+pub(super) const BOOKWORM_CLOUD: Release = Release { packages: CLOUD, network: "systemd-networkd.service", ..BOOKWORM };
+pub(super) const TRIXIE_CLOUD: Release = Release { packages: CLOUD, ..TRIXIE };
+pub(super) const NOBLE_CLOUD: Release = Release { packages: CLOUD, ..NOBLE };
+pub(super) const JAMMY_CLOUD: Release = Release {
+    version: "22.04",
+    point: "bookworm/sid",
+    codename: "jammy",
+    sources: (
+        "/etc/apt/sources.list",
+        "deb http://archive.ubuntu.com/ubuntu jammy main restricted universe multiverse\n\
+         deb http://archive.ubuntu.com/ubuntu jammy-updates main restricted universe multiverse\n\
+         deb http://security.ubuntu.com/ubuntu jammy-security main restricted universe multiverse\n",
+    ),
+    packages: CLOUD,
+    ssh: "ssh.service",
+    ..NOBLE
+};
+
+/// Packages that all of them have.
 const PACKAGES: &str = "adduser apt apt-utils base-files base-passwd bash bash-completion bind9-host bsdextrautils \
     bsdutils bzip2 ca-certificates coreutils cpio cron cron-daemon-common dash dbus debconf debianutils diffutils \
     dirmngr dmsetup dpkg e2fsprogs fdisk file findutils gpgv grep groff-base gzip hostname init init-system-helpers \
@@ -244,7 +265,7 @@ pub(super) fn state(release: &Release) -> State {
     for name in builtin::names() {
         match name {
             // Their packages bring them.
-            "nginx" | "sshd" => {}
+            "cloud-init" | "nginx" | "sshd" => {}
             "locale-gen" | "sysctl" | "update-ca-certificates" | "update-locale" => {
                 root.program(&format!("/usr/sbin/{name}"));
             }

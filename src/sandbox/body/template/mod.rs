@@ -20,6 +20,14 @@ pub enum Template {
     Debian13,
     /// Ubuntu 24.04 (noble), Proxmox's `standard` container template.
     Ubuntu2404,
+    /// Debian 12 (bookworm), the vendor's cloud image.
+    Debian12Cloud,
+    /// Debian 13 (trixie), the vendor's cloud image.
+    Debian13Cloud,
+    /// Ubuntu 22.04 (jammy), the vendor's cloud image.
+    Ubuntu2204Cloud,
+    /// Ubuntu 24.04 (noble), the vendor's cloud image.
+    Ubuntu2404Cloud,
     /// busybox and an init of its own; no systemd, no packages.
     Tiny,
 }
@@ -31,12 +39,23 @@ impl Template {
             Template::Debian12 => "debian-12",
             Template::Debian13 => "debian-13",
             Template::Ubuntu2404 => "ubuntu-24.04",
+            Template::Debian12Cloud => "debian-12-cloud",
+            Template::Debian13Cloud => "debian-13-cloud",
+            Template::Ubuntu2204Cloud => "ubuntu-22.04-cloud",
+            Template::Ubuntu2404Cloud => "ubuntu-24.04-cloud",
             Template::Tiny => "tiny",
         }
     }
 
+    /// Cloud images, which the disks of virtual machines are copied from.
+    pub(in crate::sandbox) const CLOUD: [Template; 4] =
+        [Template::Debian12Cloud, Template::Debian13Cloud, Template::Ubuntu2204Cloud, Template::Ubuntu2404Cloud];
+
     /// The template of this file name (`debian-12-standard_12.12-1_amd64.tar.zst`), if it is modelled.
     pub fn of_file(name: &str) -> Option<Template> {
+        if let Some(cloud) = Template::CLOUD.into_iter().find(|template| template.name() == name) {
+            return Some(cloud);
+        }
         const NAMES: [(&str, Template); 4] = [
             ("debian-12-", Template::Debian12),
             ("debian-13-", Template::Debian13),
@@ -56,11 +75,19 @@ impl Template {
         static DEBIAN_12: Lazy = LazyLock::new(|| over_nothing(debian::state(&debian::BOOKWORM)));
         static DEBIAN_13: Lazy = LazyLock::new(|| over_nothing(debian::state(&debian::TRIXIE)));
         static UBUNTU_2404: Lazy = LazyLock::new(|| over_nothing(debian::state(&debian::NOBLE)));
+        static DEBIAN_12_CLOUD: Lazy = LazyLock::new(|| over_nothing(debian::state(&debian::BOOKWORM_CLOUD)));
+        static DEBIAN_13_CLOUD: Lazy = LazyLock::new(|| over_nothing(debian::state(&debian::TRIXIE_CLOUD)));
+        static UBUNTU_2204_CLOUD: Lazy = LazyLock::new(|| over_nothing(debian::state(&debian::JAMMY_CLOUD)));
+        static UBUNTU_2404_CLOUD: Lazy = LazyLock::new(|| over_nothing(debian::state(&debian::NOBLE_CLOUD)));
         static TINY: Lazy = LazyLock::new(|| over_nothing(tiny::state()));
         Arc::clone(match self {
             Template::Debian12 => &DEBIAN_12,
             Template::Debian13 => &DEBIAN_13,
             Template::Ubuntu2404 => &UBUNTU_2404,
+            Template::Debian12Cloud => &DEBIAN_12_CLOUD,
+            Template::Debian13Cloud => &DEBIAN_13_CLOUD,
+            Template::Ubuntu2204Cloud => &UBUNTU_2204_CLOUD,
+            Template::Ubuntu2404Cloud => &UBUNTU_2404_CLOUD,
             Template::Tiny => &TINY,
         })
     }

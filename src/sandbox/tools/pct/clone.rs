@@ -140,7 +140,7 @@ fn copy_volume(world: &mut World, call: &Call, volume: &str, id: GuestId, linked
     if linked {
         return world.link(&storage, volume, id).ok_or_else(|| fail(format!("volume '{volume}' does not exist")));
     }
-    Ok(world.allocate(&storage, id, known.size))
+    world.allocate(&storage, id, known.size).map_err(fail)
 }
 
 /// A copy gets a machine id of its own at its first boot. Nothing else inside is made new, host keys least of all.
@@ -152,7 +152,7 @@ fn forget_identity(world: &mut World, id: GuestId) {
 }
 
 /// The firewall's file is copied too.
-fn copy_firewall(s: &mut Session, source: GuestId, id: GuestId) {
+pub(in super::super) fn copy_firewall(s: &mut Session, source: GuestId, id: GuestId) {
     let path = |id: GuestId| format!("/etc/pve/firewall/{id}.fw");
     let (core, now) = (s.core(), s.now());
     node_inside(s.world_mut(), core, now, |body, around| {

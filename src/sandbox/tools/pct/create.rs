@@ -153,7 +153,7 @@ pub(super) fn realise(world: &mut World, id: GuestId, key: &str, value: &str) ->
     let storage = world.usable_storage(storage).map_err(fail)?.clone();
     let volume = if is_allocation(name) {
         let size = allocation(name).unwrap_or_default();
-        let volume = world.allocate(&storage, id, size);
+        let volume = world.allocate(&storage, id, size).map_err(fail)?;
         point.set("size", size_text(size));
         volume
     } else if let Some(known) = world.volumes().get(&volume) {

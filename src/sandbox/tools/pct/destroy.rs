@@ -62,7 +62,7 @@ fn free_volumes(s: &mut Session, call: &Call, id: GuestId) -> Done {
     Ok(())
 }
 
-fn remove_firewall(s: &mut Session, id: GuestId) {
+pub(in super::super) fn remove_firewall(s: &mut Session, id: GuestId) {
     let remove = Op::Remove { path: format!("/etc/pve/firewall/{id}.fw"), recursive: false };
     let (core, now) = (s.core(), s.now());
     guest::node_inside(s.world_mut(), core, now, |body, around| body.perform(&remove, around));

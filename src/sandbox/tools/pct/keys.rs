@@ -99,7 +99,7 @@ pub(super) fn print(option: &str, properties: &Properties) -> String {
 }
 
 /// A hardware address out of Proxmox's range.
-pub(super) fn new_mac(world: &mut World) -> String {
+pub(in super::super) fn new_mac(world: &mut World) -> String {
     let [.., a, b, c] = random::mix(&[world.random()]).to_be_bytes();
     format!("BC:24:11:{a:02X}:{b:02X}:{c:02X}")
 }

@@ -21,8 +21,11 @@ use crate::pve::inventory::lock_path;
 use crate::sandbox::session::{Done, Session, Stop, fail, fail_with};
 use crate::sandbox::world::{Guest, World};
 
+pub(super) use clone::copy_firewall;
+pub(super) use destroy::remove_firewall;
 pub(super) use inside::attach;
-pub(super) use show::{pending_entries, shown, status_fields};
+pub(super) use keys::new_mac;
+pub(super) use show::{pending_entries, print_pending, shown, status_fields, tree};
 
 /// Runs one command of `pct`.
 pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {

@@ -244,16 +244,7 @@ fn put(s: &mut Session, id: GuestId, key: &str, value: &str) -> Done {
             let path = s.world().path_of(&volume);
             s.warn(format!("failed to stat '{path}'"));
         }
-        let config = &mut here_mut(s.world_mut(), id)?.config.current;
-        let unused: Vec<String> = config
-            .numbered("unused")
-            .into_iter()
-            .filter(|(_, unused)| *unused == volume)
-            .map(|(key, _)| key.to_owned())
-            .collect();
-        for key in unused {
-            config.remove(&key);
-        }
+        pending::forget_unused(s.world_mut(), id, &volume);
     }
     here_mut(s.world_mut(), id)?.config.current.set(key, value);
     Ok(())

@@ -46,9 +46,8 @@ pub(in super::super) struct PendingEntry {
     pub(in super::super) delete: Option<bool>,
 }
 
-/// All keys of a configuration with what waits for them.
-pub(in super::super) fn pending_entries(config: &Config) -> Vec<PendingEntry> {
-    let current = shown(&config.current);
+/// All keys of a configuration with what waits for them. `current` is what is in force, as it is shown.
+pub(in super::super) fn pending_entries(config: &Config, current: &BTreeMap<String, String>) -> Vec<PendingEntry> {
     let mut keys: Vec<&String> = current.keys().chain(config.pending.keys()).chain(config.deleted.keys()).collect();
     keys.sort();
     keys.dedup();
@@ -62,8 +61,14 @@ pub(in super::super) fn pending_entries(config: &Config) -> Vec<PendingEntry> {
 }
 
 pub(super) fn pending(s: &mut Session, call: &Call) -> Done<i32> {
-    let id = id_at(call, 0)?;
-    let entries = pending_entries(&here(s.world(), id)?.config);
+    let config = &here(s.world(), id_at(call, 0)?)?.config;
+    let entries = pending_entries(config, &shown(&config.current));
+    print_pending(s, entries);
+    Ok(0)
+}
+
+/// The lines of `pct pending` and `qm pending`.
+pub(in super::super) fn print_pending(s: &mut Session, entries: Vec<PendingEntry>) {
     for PendingEntry { key, value, pending, delete } in entries {
         if let Some(value) = value {
             s.print(format!("{} {key}: {value}", if delete.is_some() { "del" } else { "cur" }));
@@ -72,7 +77,6 @@ pub(super) fn pending(s: &mut Session, call: &Call) -> Done<i32> {
             s.print(format!("new {key}: {pending}"));
         }
     }
-    Ok(0)
 }
 
 pub(super) fn list(s: &mut Session) -> Done<i32> {
@@ -168,7 +172,7 @@ pub(super) fn cpusets(s: &mut Session) -> Done<i32> {
 }
 
 /// The tree of snapshots.
-pub(super) fn tree(config: &Config) -> String {
+pub(in super::super) fn tree(config: &Config) -> String {
     let mut text = String::new();
     let root = |section: &Section| section.get("parent").is_none_or(|parent| !config.snapshots.contains_key(parent));
     branch(config, &mut text, 0, &|section| root(section));

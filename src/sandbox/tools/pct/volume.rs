@@ -26,10 +26,10 @@ pub(super) fn move_volume(s: &mut Session, call: &Call) -> Done<i32> {
         return Err(fail("you can't move a volume of type bind"));
     }
     task(s, Exit::Follows, |s| {
+        let size = s.world().volumes().get(&volume).map_or(0, |volume| volume.size);
+        let copy = s.world_mut().allocate(&storage, id, size).map_err(fail)?;
         here_mut(s.world_mut(), id)?.config.current.set("lock", "disk");
         unflock(s, id);
-        let size = s.world().volumes().get(&volume).map_or(0, |volume| volume.size);
-        let copy = s.world_mut().allocate(&storage, id, size);
         work_for(s, pace::MOVE_VOLUME)?;
         point.set("volume", copy);
         let option = if number(&key, "mp").is_some() { "mp0" } else { "rootfs" };
