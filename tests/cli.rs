@@ -268,6 +268,19 @@ fn a_world_in_use_is_refused() {
 }
 
 #[test]
+fn schemas_are_written_without_a_configuration() {
+    let mut user = User::new();
+    user.config = user.home.path().join("none");
+    let folder = user.home.path().join("schemas");
+    let ran = user.run(&["config", "schema", "--output", folder.to_str().unwrap()]).ends(0);
+    assert_eq!(ran.out.lines().count(), 5);
+    let written = fs::read_to_string(folder.join("lxc.schema.json")).unwrap();
+    assert_eq!(user.run(&["config", "schema", "lxc"]).ends(0).out, written);
+    user.run(&["config", "schema", "lxc", "--output", "x"]).ends(2);
+    user.run(&["config", "schema", "nonsense"]).ends(2);
+}
+
+#[test]
 fn every_verb_that_shows_something_has_json() {
     let user = User::new();
     for words in [
@@ -276,6 +289,8 @@ fn every_verb_that_shows_something_has_json() {
         &["check"],
         &["config", "show"],
         &["config", "show", "900"],
+        &["config", "schema"],
+        &["config", "schema", "vm"],
         &["feature", "list"],
         &["feature", "show", "step_ca"],
         &["sandbox", "status"],

@@ -2,11 +2,13 @@
 
 use std::time::Instant;
 
+use phoenix::config::{Dir, load};
 use phoenix::model::{
     Boot, Catalogue, Guest, GuestId, GuestKind, Image, LxcNeeds, LxcSettings, Origin, RootDisk, ScriptKind, ScriptSpec,
     Site, Step, Target,
 };
 use phoenix::plan::{Edge, Graph, PlanError, Request, Rest, Verb, Wanted, Why, draw, make, order};
+use phoenix::script::{Library, Roots};
 
 pub fn id(number: u32) -> GuestId {
     number.try_into().unwrap()
@@ -168,6 +170,37 @@ fn the_reference_requests_have_the_reference_orders() {
     // The twelfth: the order at boot.
     let boot = [600, 601, 610, 611, 612, 503, 501, 502, 551, 552, 614, 617, 5001, 5002, 6000];
     assert_eq!(order::boot(&platform()), ids(&boot));
+}
+
+/// The shipped platform has the reference orders too, under its own numbers.
+#[test]
+fn the_shipped_platform_is_made_and_started_in_order() {
+    let catalogue = Library::load(&Roots::embedded()).0.catalogue().clone();
+    let site = load(&Dir::Embedded, &catalogue).site.unwrap();
+    let graph = Graph::new(&site, &catalogue);
+    let seven: &[u32] = &[900, 103, 101, 102, 9000, 1001, 1002];
+    let references: [(&[u32], &[u32]); 6] = [
+        (&[101], &[900, 103, 101]),
+        (&[102], &[900, 103, 102]),
+        (&[1001], &[9000, 900, 103, 102, 1001]),
+        (&[1002], &[9000, 900, 103, 102, 1001, 1002]),
+        (&[101, 102], &[900, 103, 101, 102]),
+        (seven, seven),
+    ];
+    for (targets, order) in references {
+        assert_eq!(graph.order(&ids(targets)), ids(order), "{targets:?}");
+    }
+    assert_eq!(order::boot(&site), ids(&[103, 102, 101, 1001, 1002, 900, 9000]));
+
+    let started = |targets: &[u32]| {
+        let plan = make(&site, &catalogue, &Request::new(Verb::Start, ids(targets))).unwrap();
+        plan.guests.iter().filter(|guest| !guest.steps.is_empty()).map(|guest| guest.id.get()).collect::<Vec<_>>()
+    };
+    assert_eq!(started(&[1002]), [103, 102, 1001, 1002]);
+    assert_eq!(started(seven), [103, 101, 102, 1001, 1002], "templates stay as they are");
+    let stop = make(&site, &catalogue, &Request { with_dependents: true, ..Request::new(Verb::Stop, ids(&[103])) });
+    let stopped: Vec<u32> = stop.unwrap().guests.iter().map(|guest| guest.id.get()).collect();
+    assert_eq!(stopped, [1002, 1001, 102, 101, 103]);
 }
 
 #[test]

@@ -5,6 +5,8 @@
 //!      -> hypervisor, lxc, vm, certificates, stacks (drafts) -> resolve, derived, roles, mounts -> check -> Site
 //! ```
 //!
+//! What decoding asks the files for (`asked`) is also what `schema` makes JSON Schema of.
+//!
 //! The predecessor's files are read as they are: `legacy` knows its spelling, and what it let pass is a warning
 //! there. Findings point into the text; passwords in plain text are covered in it (`mask`) and never enter the site.
 
