@@ -200,7 +200,7 @@ fn the_shipped_platform_is_made_and_started_in_order() {
     assert_eq!(started(seven), [103, 101, 102, 1001, 1002], "templates stay as they are");
     let stop = make(&site, &catalogue, &Request { with_dependents: true, ..Request::new(Verb::Stop, ids(&[103])) });
     let stopped: Vec<u32> = stop.unwrap().guests.iter().map(|guest| guest.id.get()).collect();
-    assert_eq!(stopped, [1002, 1001, 102, 101, 103]);
+    assert_eq!(stopped, [1002, 1001, 101, 102, 103]);
 }
 
 #[test]
