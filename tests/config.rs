@@ -77,7 +77,11 @@ fn plaintext_passwords_are_nowhere() {
 
 #[test]
 fn an_unknown_script_is_an_error_only_for_requests_that_need_it() {
-    let loaded = legacy();
+    let mut catalogue = catalogue();
+    for feature in ["docker", "portainer"] {
+        catalogue.features.remove(feature);
+    }
+    let loaded = load(&Dir::Real("tests/data/config/legacy/etc".into()), &catalogue);
     let site = loaded.site.as_ref().unwrap();
     let severe = |names: &[&str]| -> Vec<String> {
         let ids: Vec<_> = names.iter().map(|name| site.find(name).unwrap().id).collect();

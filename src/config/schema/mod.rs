@@ -138,8 +138,8 @@ impl<'a> Node<'a> {
         if let Some(field) = self.field {
             limit(&mut schema, field);
         }
-        let default = self.field.and_then(|field| field.default.as_ref());
-        let Some(description) = self.words.and_then(|row| row.description(default)) else { return schema };
+        let says_values = self.field.is_some_and(|field| field.default.is_some() || !field.choices.is_empty());
+        let Some(description) = self.words.and_then(|row| row.description(says_values)) else { return schema };
         let mut described = json_schema!({"description": description});
         described.ensure_object().extend(std::mem::take(schema.ensure_object()));
         described
@@ -154,7 +154,7 @@ impl<'a> Node<'a> {
         let declared = self.children.iter().filter(|(name, _)| !of_operator(name));
         let mut properties: Map<String, Value> =
             declared.map(|(name, node)| ((*name).to_owned(), node.schema(generator).into())).collect();
-        properties.insert("comment".to_owned(), json!({"description": "a remark"}));
+        properties.entry("comment").or_insert_with(|| json!({"description": "a remark"}));
         let others = self.children.iter().find(|(name, _)| of_operator(name));
         let mut schema = json_schema!({"type": "object", "properties": properties, "additionalProperties": false});
         if let Some((name, node)) = others {

@@ -2,8 +2,6 @@
 
 use std::sync::LazyLock;
 
-use serde_json::Value;
-
 use super::FileKind;
 
 /// The page, as part of the program: what it says about a field is said nowhere else.
@@ -33,14 +31,15 @@ impl Row {
         !self.usage.starts_with("Not used")
     }
 
-    /// Use and values in one line, without what a schema says by itself: that the field is required, its default.
-    pub fn description(&self, default: Option<&Value>) -> Option<String> {
+    /// Use and values in one line, without what a schema says by itself: that the field is required and, if
+    /// `says_values`, what it may be.
+    pub fn description(&self, says_values: bool) -> Option<String> {
         let usage = self.usage.strip_suffix("required").unwrap_or(self.usage).trim_end_matches([' ', ';']);
         let values = match self.values.strip_prefix('[').and_then(|link| link.split_once(']')) {
             Some((words, _target)) => words,
+            None if says_values && !usage.is_empty() => "",
             None => self.values,
         };
-        let values = if default.is_some_and(|default| default.to_string() == values) { "" } else { values };
         match (usage, values) {
             ("", "") => None,
             (words, "") | ("", words) => Some(words.to_owned()),
