@@ -1,14 +1,16 @@
 //! How a world begins: with what a configuration names, or with what a real node has.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use super::config::Config;
+use super::disk;
 use super::guest::mount;
 use super::pending::volume_of;
 use super::storage::{Storage, Volume, is_base, size_bytes, split};
-use super::world::{Bridge, Cluster, Running, Template, TemplateOs, World};
+use super::world::{Bridge, Cluster, NodeFile, Running, Template, TemplateOs, World};
 use crate::host::{Host, HostError};
-use crate::model::{Cidr, Guest, GuestId, Origin, Site};
+use crate::model::{Cidr, Guest, GuestId, Image, NfsVolume, Origin, Site};
 use crate::op::{Op, OpValue, Place};
 use crate::pve::inventory::{Inventory, Present};
 
@@ -30,13 +32,53 @@ impl World {
         world.add_storages(site);
         world.add_bridges(site);
         for guest in site.guests.values() {
-            if let Origin::Template(archive) = &guest.origin {
-                world.add_template(archive);
+            match &guest.origin {
+                Origin::Template(archive) => world.add_template(archive),
+                Origin::Image(image) => world.add_image(image),
+                Origin::Clone(_) => {}
             }
             world.add_paths(guest);
         }
         world.add_gpus(site);
+        world.add_exports(site);
         world
+    }
+
+    /// A cloud image that is to lie on the node; one with a URL is fetched from there.
+    fn add_image(&mut self, image: &Image) {
+        if image.source.contains("://") {
+            return;
+        }
+        let text = || NodeFile::Text(format!("modelled image {}\n", image.source));
+        let file = image.sha256.clone().map_or_else(text, |sha256| NodeFile::Digest { sha256 });
+        let path = self.path_of(&image.source);
+        self.files.entry(path).or_insert(file);
+    }
+
+    /// Directories that the node is to export to virtual machines, and its `/etc/exports`. Whatever other servers
+    /// export is taken to be there.
+    fn add_exports(&mut self, site: &Site) {
+        let Some(own) = site.node.address else { return };
+        let volumes = site.guests.values().flat_map(|guest| &guest.vm.nfs);
+        let (here, elsewhere): (Vec<&NfsVolume>, Vec<&NfsVolume>) =
+            volumes.partition(|volume| volume.server.parse() == Ok(own.address));
+        let mut others: Vec<&str> = elsewhere.iter().map(|volume| volume.server.as_str()).collect();
+        others.sort_unstable();
+        others.dedup();
+        if let (Some(about), false) = (&mut self.about, others.is_empty()) {
+            // Writing into a String cannot fail.
+            let _ = write!(about, " NFS servers that are taken to be reachable: {}.", others.join(", "));
+        }
+        let mut paths: Vec<&str> = here.iter().map(|volume| volume.path.as_str()).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        if paths.is_empty() {
+            return;
+        }
+        let export = |path: &&str| format!("{path} {}(rw,sync,no_subtree_check,no_root_squash)\n", own.network());
+        let text = paths.iter().map(export).collect();
+        self.files.entry("/etc/exports".to_owned()).or_insert(NodeFile::Text(text));
+        self.directories.extend(paths.into_iter().map(str::to_owned));
     }
 
     fn add_storages(&mut self, site: &Site) {
@@ -65,10 +107,13 @@ impl World {
             for volume in &guest.volumes {
                 self.need_storage(&volume.storage, &["rootdir", "images"]);
             }
-            if let Origin::Template(archive) = &guest.origin
-                && let Some((storage, _)) = split(archive)
-            {
-                self.need_storage(storage, &["vztmpl"]);
+            let file = match &guest.origin {
+                Origin::Template(archive) => Some((archive, "vztmpl")),
+                Origin::Image(image) if !image.source.contains("://") => Some((&image.source, "import")),
+                Origin::Image(_) | Origin::Clone(_) => None,
+            };
+            if let Some(((storage, _), content)) = file.and_then(|(file, content)| Some((split(file)?, content))) {
+                self.need_storage(storage, &[content]);
             }
         }
     }
@@ -80,7 +125,7 @@ impl World {
         }
         let words = ["local", "dir", "nfs", "iso", "backup"];
         let directory = words.contains(&id) || id.split(['-', '_']).any(|word| words[1..].contains(&word));
-        let files = content.contains(&"vztmpl") || directory;
+        let files = content.iter().any(|content| matches!(*content, "vztmpl" | "import")) || directory;
         self.storages.push(Storage {
             id: id.to_owned(),
             kind: if files { "dir" } else { "zfspool" }.to_owned(),
@@ -134,7 +179,7 @@ impl World {
     fn add_paths(&mut self, guest: &Guest) {
         for mount in &guest.mounts {
             if mount.file {
-                self.files.entry(mount.host_path.clone()).or_insert(super::world::NodeFile::Text(String::new()));
+                self.files.entry(mount.host_path.clone()).or_insert(NodeFile::Text(String::new()));
             } else {
                 self.directories.push(mount.host_path.clone());
             }
@@ -153,11 +198,23 @@ impl World {
     }
 }
 
-/// The base that a linked clone's volume id names.
+/// The format that a volume's name tells.
+fn format_of(volid: &str) -> &'static str {
+    match volid.rsplit('.').next() {
+        Some("qcow2") => "qcow2",
+        Some("vmdk") => "vmdk",
+        _ if volid.contains("subvol") || volid.contains("basevol") => "subvol",
+        _ => "raw",
+    }
+}
+
+/// The base that a linked clone's volume id names: all but its own part.
 fn base_of(volid: &str) -> Option<String> {
     let (storage, name) = split(volid)?;
-    let base = format!("{storage}:{}", name.split_once('/')?.0);
-    is_base(&base).then_some(base)
+    let above = name.rsplit_once('/')?.0;
+    let base = |name: &str| Some(format!("{storage}:{name}")).filter(|base| is_base(base));
+    // On storages that keep files the machine's directory stands between both.
+    base(above).or_else(|| base(above.rsplit_once('/')?.0))
 }
 
 impl World {
@@ -200,7 +257,7 @@ impl World {
 
     fn take_over(&mut self, id: GuestId, present: &Present, node: &str) {
         let config = Config::parse(&present.config.render());
-        let name = config.current.get("hostname").map_or_else(|| format!("CT{id}"), str::to_owned);
+        let name = present.name().map_or_else(|| format!("CT{id}"), str::to_owned);
         let running =
             present.running.then_some(Running { pid: 1, since: self.now, hostname: name, agent_from: Some(0) });
         let mut volumes: BTreeMap<String, Volume> = BTreeMap::new();
@@ -209,10 +266,11 @@ impl World {
         for (snapshot, section) in sections {
             for (key, value) in &section.keys {
                 let Some(volid) = volume_of(key, value) else { continue };
+                let point = if disk::is_drive(key) { disk::drive(key, value) } else { mount(key, value) };
                 let volume = volumes.entry(volid.clone()).or_insert_with(|| Volume {
                     owner: id,
-                    size: mount(key, value).get("size").and_then(size_bytes).unwrap_or_default(),
-                    format: if volid.contains("subvol") { "subvol" } else { "raw" }.to_owned(),
+                    size: point.get("size").and_then(size_bytes).unwrap_or_default(),
+                    format: format_of(&volid).to_owned(),
                     base: base_of(&volid),
                     snapshots: Vec::new(),
                 });

@@ -8,7 +8,6 @@ use super::clock::Moment;
 use super::config::Section;
 use super::core::Core;
 use super::programs::Identity;
-use super::rehearsal::Rehearsal;
 use super::world::{NODE, Running, World, body_of};
 use super::{pending, start_files, vm};
 use crate::model::{Cidr, GuestId, GuestKind};
@@ -271,13 +270,28 @@ fn check(world: &mut World, core: &Core, config: &Section, now: Moment) -> Resul
 
 /// Whether the node has this path.
 pub(super) fn is_on_node(world: &mut World, core: &Core, path: &str, now: Moment) -> bool {
-    let stat = Op::Stat { path: path.to_owned() };
-    if let Some(real) = core.rehearsal.as_ref().and_then(Rehearsal::real) {
-        let found = real.perform(Place::Node, std::slice::from_ref(&stat));
-        return matches!(found.as_deref(), Ok([Ok(OpValue::Stat(Some(_)))]));
+    matches!(ask_node(world, core, &Op::Stat { path: path.to_owned() }, path, now), Some(OpValue::Stat(Some(_))))
+}
+
+/// What tools read of the node is small.
+const NODE_FILE_LIMIT: u64 = 1 << 20;
+
+/// The bytes of a file of the node.
+pub(super) fn node_file(world: &mut World, core: &Core, path: &str, now: Moment) -> Option<Vec<u8>> {
+    match ask_node(world, core, &Op::Read { path: path.to_owned(), limit: NODE_FILE_LIMIT }, path, now) {
+        Some(OpValue::Bytes(bytes)) => bytes,
+        _ => None,
     }
-    let found = node_inside(world, core, now, |body, around| body.perform(&stat, around).result);
-    matches!(found, Some(Ok(OpValue::Stat(Some(_)))))
+}
+
+/// A read about a path of the node: of the real one, unless a rehearsal predicted something there.
+fn ask_node(world: &mut World, core: &Core, op: &Op, path: &str, now: Moment) -> Option<OpValue> {
+    if let Some(rehearsal) = core.rehearsal.as_ref().filter(|rehearsal| !rehearsal.predicted_on_node(path))
+        && let Some(real) = rehearsal.real()
+    {
+        return real.perform(Place::Node, std::slice::from_ref(op)).ok()?.into_iter().next()?.ok();
+    }
+    node_inside(world, core, now, |body, around| body.perform(op, around).result)?.ok()
 }
 
 /// Kills a running guest; pending changes come into force.

@@ -367,6 +367,9 @@ impl Batch<'_> {
                     (None, Place::Guest(id, _)) => guest::perform(world, core, id, now, op),
                 };
                 self.took += answer.took;
+                if let (Op::Fetch { url, path, .. }, Ok(_), Place::Node) = (op, &answer.result, self.place) {
+                    state.world.remember_image(core, url, path, now);
+                }
                 answer.result
             };
             failed |= change && result.is_err();

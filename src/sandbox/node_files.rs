@@ -54,13 +54,7 @@ pub(super) fn perform(world: &mut World, core: &Core, now: Moment, op: &Op) -> A
     let own = |world: &mut World| {
         node_inside(world, core, now, |body, around| body.perform(op, around)).unwrap_or_else(absent)
     };
-    let Some(path) = path_of(op).filter(|path| is_rendered(world, path)) else {
-        let answer = own(world);
-        if let (Op::Fetch { url, path, .. }, Ok(_)) = (op, &answer.result) {
-            world.remember_image(core, url, path, now);
-        }
-        return answer;
-    };
+    let Some(path) = path_of(op).filter(|path| is_rendered(world, path)) else { return own(world) };
     let path = real_path(world, path);
     let changes = op.effect() == Effect::Change;
     if changes && guest_of(world, &path).is_none() {

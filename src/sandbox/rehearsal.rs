@@ -117,6 +117,12 @@ impl Rehearsal {
         self.ran.contains(&id)
     }
 
+    /// Whether a change was predicted at a path of the node.
+    pub(super) fn predicted_on_node(&self, path: &str) -> bool {
+        let overlays = self.overlays.lock().unwrap_or_else(PoisonError::into_inner);
+        overlays.get(NODE).is_some_and(|overlay| overlay.covers(path))
+    }
+
     /// Whether a guest is as it really is: requests to it can be sent to the real one.
     pub(super) fn is_untouched(&self, id: GuestId) -> bool {
         let overlays = self.overlays.lock().unwrap_or_else(PoisonError::into_inner);

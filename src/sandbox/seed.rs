@@ -6,11 +6,10 @@ use super::body::hex;
 use super::clock::Moment;
 use super::config::{Section, number};
 use super::core::Core;
-use super::guest::node_inside;
+use super::guest::node_file;
 use super::vm::nic;
 use super::world::World;
 use crate::model::{Cidr, GuestId};
-use crate::op::{Op, OpValue};
 use crate::pve::guest_config::decode;
 
 /// The drive's content.
@@ -25,9 +24,6 @@ pub(super) struct Seed {
     /// `vendor-data`.
     pub(super) vendor: Option<String>,
 }
-
-/// Files beyond this size are not read.
-const SNIPPET_LIMIT: u64 = 1 << 20;
 
 impl Seed {
     /// What Proxmox generates from the configuration alone.
@@ -72,11 +68,9 @@ fn snippet(world: &mut World, core: &Core, volid: &str, now: Moment) -> Result<S
         return Err(format!("{volid} is not in the snippets directory"));
     }
     let path = world.path_of(volid);
-    let read = Op::Read { path: path.clone(), limit: SNIPPET_LIMIT };
-    match node_inside(world, core, now, |body, around| body.perform(&read, around).result) {
-        Some(Ok(OpValue::Bytes(Some(bytes)))) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        _ => Err(format!("can't open '{path}' - No such file or directory")),
-    }
+    let bytes = node_file(world, core, &path, now);
+    let bytes = bytes.ok_or_else(|| format!("can't open '{path}' - No such file or directory"))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn instance_id(user: &str, network: &str) -> String {

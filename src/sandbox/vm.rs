@@ -169,10 +169,18 @@ pub(super) fn boot(world: &mut World, core: &Core, id: GuestId, now: Moment) {
     }
 }
 
+/// What a configuration says about the network of a machine whose inside nobody knows.
+fn declared_network(config: &Section) -> (Vec<Cidr>, bool) {
+    let parts = || config.numbered("ipconfig").into_iter().flat_map(|(_, value)| value.split(','));
+    let addresses = parts().filter_map(|part| part.strip_prefix("ip=")?.parse().ok()).collect();
+    (addresses, parts().any(|part| part.starts_with("gw=")))
+}
+
 /// Addresses of a running machine, and whether it has a default route: what its own network configuration says about
 /// the interfaces that it has.
 pub(super) fn network(world: &World, id: GuestId) -> (Vec<Cidr>, bool) {
-    let (Some(guest), Some(body)) = (world.guest(id), world.body(&body_of(id))) else { return (Vec::new(), false) };
+    let Some(guest) = world.guest(id) else { return (Vec::new(), false) };
+    let Some(body) = world.body(&body_of(id)) else { return declared_network(&guest.config.current) };
     let (mut addresses, mut routed) = (Vec::new(), false);
     for interface in body.configured_interfaces() {
         let nics = guest.config.current.numbered("net");

@@ -462,8 +462,12 @@ impl World {
     /// A machine becomes a copy of another.
     pub(super) fn fork_body(&mut self, from: &str, to: &str) {
         self.tell_body(from);
-        // In a rehearsal on a real node nobody knows what is inside a source that does not run.
-        let unknown = || Body::of_template(super::body::Template::Debian12);
+        // In a rehearsal on a real node nobody knows what is inside a source that does not run. A machine that others
+        // are cloned from has an agent.
+        let source = from.split('@').next().and_then(|id| id.parse().ok()).and_then(|id| self.guest(id));
+        let machine = source.is_some_and(|guest| guest.kind == GuestKind::Vm);
+        let unknown =
+            || if machine { Body::cloud_with_agent() } else { Body::of_template(super::body::Template::Debian12) };
         let body = self.bodies.get_mut(from).map_or_else(unknown, Body::fork);
         self.bodies.insert(to.to_owned(), body);
         self.touched.edits.push((to.to_owned(), Edit::Forked(from.to_owned())));

@@ -12,11 +12,14 @@ use crate::command::{CHANGE_TIMEOUT, Effect};
 use crate::model::Cidr;
 use crate::op::{Attributes, Content, Exec, Op, OpValue};
 use crate::sandbox::double::yaml;
+use crate::sandbox::programs::NoPrograms;
 
 use super::Body;
 use super::accounts::NewUser;
 use super::around::Around;
 use super::data::Data;
+use super::packages;
+use super::template::Template;
 use super::tree::{Meta, Node};
 
 /// Where cloud-init keeps what it knows of instances.
@@ -69,6 +72,17 @@ pub(in crate::sandbox) struct Interface {
 }
 
 impl Body {
+    /// A machine of a cloud image that had the agent and the NFS client installed.
+    pub(in crate::sandbox) fn cloud_with_agent() -> Body {
+        let mut body = Body::of_template(Template::Ubuntu2404Cloud);
+        for name in ["qemu-guest-agent", "nfs-common"] {
+            let model = packages::model(name, &NoPrograms).unwrap_or_default();
+            // Nothing is in the way in an image.
+            let _ = body.state.unpack(name, &model);
+        }
+        body
+    }
+
     /// Whether cloud-init is there and not switched off.
     fn has_cloud_init(&self) -> bool {
         self.state.packages.contains_key("cloud-init")

@@ -1,7 +1,6 @@
 //! `pct create`.
 
 use super::*;
-use crate::op::{Op, OpValue};
 use crate::sandbox::config::{Config, number};
 use crate::sandbox::guest::{self, is_host_path, is_on_node, mount};
 use crate::sandbox::pace;
@@ -57,9 +56,7 @@ type Wanted = Vec<(String, String)>;
 fn check_keys(s: &mut Session, call: &Call) -> Done {
     let Some(path) = call.option("ssh-public-keys") else { return Ok(()) };
     let (core, now) = (s.core(), s.now());
-    let read = Op::Read { path: path.to_owned(), limit: 1 << 20 };
-    let found = guest::node_inside(s.world_mut(), core, now, |body, around| body.perform(&read, around).result);
-    let Some(Ok(OpValue::Bytes(Some(bytes)))) = found else {
+    let Some(bytes) = guest::node_file(s.world_mut(), core, path, now) else {
         return Err(fail_with(2, format!("can't open '{path}' - No such file or directory")));
     };
     let text = String::from_utf8_lossy(&bytes).into_owned();

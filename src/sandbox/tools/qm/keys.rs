@@ -2,7 +2,6 @@
 
 use super::super::pct::new_mac;
 use super::*;
-use crate::op::{Op, OpValue};
 use crate::pve::format::split_list;
 use crate::pve::property::Properties;
 use crate::pve::table::{Kind, grammar_of, table};
@@ -150,9 +149,7 @@ pub(super) fn options(s: &mut Session, call: &Call) -> Done<Vec<(String, String)
 
 fn ssh_keys(s: &mut Session, path: &str) -> Done<String> {
     let (core, now) = (s.core(), s.now());
-    let read = Op::Read { path: path.to_owned(), limit: 1 << 20 };
-    let found = guest::node_inside(s.world_mut(), core, now, |body, around| body.perform(&read, around).result);
-    let Some(Ok(OpValue::Bytes(Some(bytes)))) = found else {
+    let Some(bytes) = guest::node_file(s.world_mut(), core, path, now) else {
         return Err(fail_with(2, format!("can't open '{path}' - No such file or directory")));
     };
     let text = String::from_utf8_lossy(&bytes).into_owned();
