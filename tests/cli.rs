@@ -1,6 +1,7 @@
 //! The program as its users start it: whole processes, exit codes, streams.
 
 mod shell;
+mod terminal;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

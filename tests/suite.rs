@@ -19,4 +19,5 @@ mod sandbox_body;
 mod script;
 mod support;
 mod tidy;
+mod ui;
 mod verbs;

@@ -38,6 +38,9 @@ pub struct Globals {
     /// Make the emulated node fail: `fail:K`, `kill:K` or `lost:ID:K` at the K-th changing call (sandbox only)
     #[arg(long, global = true, value_name = "FAULT")]
     pub fault: Vec<String>,
+    /// Let the emulated node take time: real seconds for one of its own, such as 0.1 (sandbox only) [default: 0]
+    #[arg(long, global = true, value_name = "FACTOR", default_value_t = 0.0, hide_default_value = true, value_parser = pace)]
+    pub pace: f64,
     /// Warnings and programs that nobody modelled count as errors
     #[arg(long, global = true)]
     pub strict: bool,
@@ -59,6 +62,14 @@ pub struct Globals {
     /// Do not ask: consent to restarts and deletions
     #[arg(short, long, global = true)]
     pub yes: bool,
+}
+
+/// Slower than this nobody wants to watch.
+const SLOWEST: f64 = 100.0;
+
+fn pace(word: &str) -> Result<f64, String> {
+    let factor = word.parse().ok().filter(|factor| (0.0..=SLOWEST).contains(factor));
+    factor.ok_or_else(|| format!("expected a number from 0 to {SLOWEST}"))
 }
 
 /// When to use colours.

@@ -1,16 +1,18 @@
 //! Ctrl-C: the first one asks to stop after the running command, the second one stops at once.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::Poll;
 
 use crate::host::interrupt::Interrupt;
-use crate::ui;
+use crate::ui::progress::Progress;
 
 /// Exit code of an interrupted program.
 const INTERRUPTED: i32 = 130;
 
-/// Watches for SIGINT and SIGTERM from now on.
-pub fn watch() -> Interrupt {
+/// Watches for SIGINT and SIGTERM from now on; the progress tells what is being finished.
+pub fn watch(progress: &Arc<Progress>) -> Interrupt {
+    let progress = Arc::clone(progress);
     let interrupt = Interrupt::new();
     let asked = interrupt.clone();
     let watching = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
@@ -27,10 +29,11 @@ pub fn watch() -> Interrupt {
                 })
                 .await;
                 if round > 0 {
+                    progress.leave();
                     std::process::exit(INTERRUPTED);
                 }
                 asked.set();
-                ui::print::note("finishing what is running; Ctrl-C again stops at once\n");
+                progress.stopping();
             }
         });
     });

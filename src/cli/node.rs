@@ -62,6 +62,7 @@ pub fn open(session: &Session, ground: Ground, interrupt: &Interrupt) -> Result<
         (Where::Local, _) if !globals.fault.is_empty() => {
             Err(Refusal::usage("`--fault` is for the emulated node only").into())
         }
+        (Where::Local, _) if globals.pace > 0.0 => Err(Refusal::usage("`--pace` is for the emulated node only").into()),
         (Where::Local, Ground::Real) => Ok(Arc::new(local(interrupt)?)),
         (Where::Local, Ground::Rehearsal) => {
             let real: HostHandle = Arc::new(local(interrupt)?);
@@ -78,6 +79,12 @@ pub fn open(session: &Session, ground: Ground, interrupt: &Interrupt) -> Result<
             Ok(Arc::new(Sandbox::rehearse(kept.world(), None, options()?)))
         }
     }
+}
+
+/// How many seconds pass on the node in a second of real time. An emulated node without a pace waits for nothing: what
+/// is seen of it in between is over too soon to matter.
+pub fn rate(globals: &Globals) -> f64 {
+    if globals.pace > 0.0 { 1.0 / globals.pace } else { 1.0 }
 }
 
 /// The node, only to look at it.
@@ -156,7 +163,7 @@ fn options(globals: &Globals, library: &Library) -> Result<Options> {
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(Refusal::Findings(findings).into());
     }
-    Ok(Options { programs: Arc::new(models), faults, strict: globals.strict })
+    Ok(Options { programs: Arc::new(models), faults, strict: globals.strict, pace: globals.pace })
 }
 
 /// This machine, if it is a Proxmox VE node.

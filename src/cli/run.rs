@@ -1,6 +1,5 @@
 //! From a request to its end: plan, host, engine, what is told. Every verb that acts on guests ends here.
 
-use std::io::IsTerminal;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -12,6 +11,7 @@ use crate::event::{Difference, Outcome};
 use crate::machine::Origin;
 use crate::model::Guest;
 use crate::plan::{self, Plan, Request};
+use crate::ui::print::StandardError;
 use crate::ui::progress::{Form, Progress, Verbosity};
 use crate::ui::summary::Telling;
 use crate::ui::{self, Story};
@@ -68,9 +68,9 @@ pub fn follow(session: &Session, plan: Plan, ground: Ground) -> Result<Told> {
 pub fn finish(session: &Session, plan: Plan, ground: Ground, showing: Showing) -> Result<Told> {
     session.require_sound(&plan.guests.iter().map(|guest| guest.id).collect::<Vec<_>>())?;
     let globals = &session.globals;
-    let interrupt = interrupt::watch();
-    let host = node::open(session, ground, &interrupt)?;
     let progress = Progress::new(form(globals, showing), verbosity(globals, showing));
+    let interrupt = interrupt::watch(&progress);
+    let host = node::open(session, ground, &interrupt)?;
     let summary = engine::run(Engine {
         host,
         site: Arc::clone(&session.site),
@@ -79,7 +79,7 @@ pub fn finish(session: &Session, plan: Plan, ground: Ground, showing: Showing) -
         events: progress.clone(),
         interrupt,
         outside: Arc::new(outside),
-        options: Options { command: typed(), jobs: globals.jobs.into(), consent: consent(globals) },
+        options: Options { command: typed(), jobs: globals.jobs.into(), consent: consent(globals, &progress) },
     })?;
     let story = progress.story();
     tell(globals, &story, showing);
@@ -101,7 +101,10 @@ fn typed() -> String {
 fn form(globals: &Globals, showing: Showing) -> Form {
     match (globals.json, showing) {
         (true, Showing::Run | Showing::Plan) => Form::Json,
-        (false, Showing::Run | Showing::Result) if std::io::stderr().is_terminal() => Form::Live,
+        (false, Showing::Run | Showing::Result) if !globals.quiet => match StandardError::terminal() {
+            Some(terminal) => Form::Live { terminal: Box::new(terminal), rate: node::rate(globals) },
+            None => Form::Plain,
+        },
         _ => Form::Plain,
     }
 }
@@ -117,13 +120,15 @@ fn verbosity(globals: &Globals, showing: Showing) -> Verbosity {
     }
 }
 
-fn consent(globals: &Globals) -> Consent {
+fn consent(globals: &Globals, progress: &Arc<Progress>) -> Consent {
     if globals.yes {
         Consent::Given
     } else if ask::possible() && !globals.json {
-        Consent::Ask(Arc::new(|guest: &Guest, differences: &[Difference]| {
+        let progress = Arc::clone(progress);
+        Consent::Ask(Arc::new(move |guest: &Guest, differences: &[Difference]| {
             let what: Vec<&str> = differences.iter().map(|difference| difference.what.as_str()).collect();
-            ask::yes(&format!("restart {} {} now, for {}?", guest.id, guest.name, what.join(", ")))
+            let question = format!("restart {} {} now, for {}?", guest.id, guest.name, what.join(", "));
+            progress.lend(|| ask::yes(&question))
         }))
     } else {
         Consent::Withheld

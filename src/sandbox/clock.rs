@@ -34,6 +34,14 @@ struct Actors {
     seed: u64,
     next: ActorId,
     actors: BTreeMap<ActorId, Actor>,
+    /// Real seconds that a jump of one second takes.
+    pace: f64,
+    /// Real time that the last jump has still to take.
+    owed: Duration,
+    /// How often the turn was handed on.
+    handed: u64,
+    /// Whoever has the turn lets real time pass.
+    passing: bool,
     /// Why nobody will ever run again.
     stuck: Option<String>,
 }
@@ -60,9 +68,20 @@ enum State {
 }
 
 impl Clock {
-    /// A clock that shows `now`, with the calling thread as its first, running actor.
-    pub(super) fn new(now: Moment, seed: u64) -> (Clock, ActorId) {
-        let mut actors = Actors { now, seed, next: 0, actors: BTreeMap::new(), stuck: None };
+    /// A clock that shows `now`, with the calling thread as its first, running actor. A jump of one second takes `pace`
+    /// seconds of real time.
+    pub(super) fn new(now: Moment, seed: u64, pace: f64) -> (Clock, ActorId) {
+        let mut actors = Actors {
+            now,
+            seed,
+            next: 0,
+            actors: BTreeMap::new(),
+            pace,
+            owed: Duration::ZERO,
+            handed: 0,
+            passing: false,
+            stuck: None,
+        };
         let first = actors.join("main");
         actors.actor(first).state = State::Running;
         (Clock(Mutex::new(actors)), first)
@@ -121,7 +140,7 @@ impl Clock {
             return;
         }
         actors.actor(id).state = State::Parked;
-        drop(wait_for_turn(actors, id));
+        drop(self.wait_for_turn(actors, id));
     }
 
     /// Ends the park of another actor: it is due at once, and live before this call returns.
@@ -143,7 +162,7 @@ impl Clock {
         let micros = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
         let at = actors.now.saturating_add(micros);
         actors.schedule(id, at, key);
-        drop(wait_for_turn(actors, id));
+        drop(self.wait_for_turn(actors, id));
     }
 
     /// Makes sure that it is this actor's turn: a new actor waits for its first one.
@@ -152,32 +171,43 @@ impl Clock {
         if matches!(actors.actor(id).state, State::Starting) {
             let now = actors.now;
             actors.schedule(id, now, None);
-            actors = wait_for_turn(actors, id);
+            actors = self.wait_for_turn(actors, id);
         }
+        actors
+    }
+
+    /// Gives up the turn and waits for the next one.
+    fn wait_for_turn<'a>(&'a self, mut actors: MutexGuard<'a, Actors>, id: ActorId) -> MutexGuard<'a, Actors> {
+        actors.hand_on();
+        let turn = Arc::clone(&actors.actor(id).turn);
+        while !matches!(actors.actor(id).state, State::Running) {
+            if let Some(why) = actors.stuck.clone() {
+                drop(actors);
+                panic!("{why}");
+            }
+            let handed = actors.handed;
+            let waited = turn.wait_timeout(actors, PATIENCE).unwrap_or_else(PoisonError::into_inner);
+            actors = waited.0;
+            if waited.1.timed_out() && actors.handed == handed && !actors.passing {
+                actors.give_up();
+            }
+        }
+        let owed = std::mem::take(&mut actors.owed);
+        if owed.is_zero() {
+            return actors;
+        }
+        // It is this actor's turn, so nobody else's time goes on meanwhile.
+        actors.passing = true;
+        drop(actors);
+        std::thread::sleep(owed);
+        let mut actors = self.actors();
+        actors.passing = false;
         actors
     }
 
     fn actors(&self) -> MutexGuard<'_, Actors> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Gives up the turn and waits for the next one.
-fn wait_for_turn<'a>(mut actors: MutexGuard<'a, Actors>, id: ActorId) -> MutexGuard<'a, Actors> {
-    actors.hand_on();
-    let turn = Arc::clone(&actors.actor(id).turn);
-    while !matches!(actors.actor(id).state, State::Running) {
-        if let Some(why) = actors.stuck.clone() {
-            drop(actors);
-            panic!("{why}");
-        }
-        let waited = turn.wait_timeout(actors, PATIENCE).unwrap_or_else(PoisonError::into_inner);
-        actors = waited.0;
-        if waited.1.timed_out() {
-            actors.give_up();
-        }
-    }
-    actors
 }
 
 impl Actors {
@@ -223,6 +253,9 @@ impl Actors {
             _ => None,
         });
         if let Some((at, _, id)) = first.min() {
+            let jump = Duration::from_micros(at.saturating_sub(self.now));
+            self.owed += jump.mul_f64(self.pace);
+            self.handed += 1;
             self.now = self.now.max(at);
             let actor = self.actor(id);
             actor.state = State::Running;
@@ -245,7 +278,7 @@ mod tests {
 
     #[test]
     fn durations_overlap_and_cost_nothing() {
-        let (clock, main) = Clock::new(0, 1);
+        let (clock, main) = Clock::new(0, 1, 0.0);
         let clock = Arc::new(clock);
         let threads: Vec<_> = (0..3)
             .map(|n| {
@@ -268,7 +301,7 @@ mod tests {
     #[test]
     fn ties_are_broken_by_the_seed_alone() {
         let order = |seed: u64| {
-            let (clock, main) = Clock::new(0, seed);
+            let (clock, main) = Clock::new(0, seed, 0.0);
             let (clock, seen) = (Arc::new(clock), Arc::new(Mutex::new(Vec::new())));
             for n in 0..6 {
                 let (clock, seen, id) = (Arc::clone(&clock), Arc::clone(&seen), clock.join("actor"));
@@ -291,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_wake_is_never_lost() {
-        let (clock, main) = Clock::new(0, 1);
+        let (clock, main) = Clock::new(0, 1, 0.0);
         clock.wake(main);
         clock.park(main);
 
@@ -308,7 +341,7 @@ mod tests {
 
     #[test]
     fn who_waits_for_ever_is_named() {
-        let (clock, main) = Clock::new(0, 1);
+        let (clock, main) = Clock::new(0, 1, 0.0);
         let clock = Arc::new(clock);
         let (other, id) = (Arc::clone(&clock), clock.join("guest 101"));
         let thread = std::thread::spawn(move || other.park(id));
@@ -321,7 +354,7 @@ mod tests {
 
     #[test]
     fn a_wait_ends_with_its_notice_or_at_its_limit() {
-        let (clock, main) = Clock::new(0, 1);
+        let (clock, main) = Clock::new(0, 1, 0.0);
         let clock = Arc::new(clock);
         let (other, id) = (Arc::clone(&clock), clock.join("notifier"));
         std::thread::spawn(move || {
@@ -333,5 +366,21 @@ mod tests {
         assert_eq!(clock.now(main), 2_000_000);
         clock.wait(main, "lock", SECOND * 10);
         assert_eq!(clock.now(main), 12_000_000);
+    }
+
+    #[test]
+    fn at_a_pace_durations_overlap_and_take_real_time() {
+        let began = std::time::Instant::now();
+        let (clock, main) = Clock::new(0, 1, 0.01);
+        let (clock, other) = (Arc::new(clock), Arc::new(Mutex::new(0)));
+        let (its, id, seen) = (Arc::clone(&clock), clock.join("sleeper"), Arc::clone(&other));
+        std::thread::spawn(move || {
+            its.sleep(id, SECOND * 4);
+            *seen.lock().unwrap() = its.now(id);
+            its.leave(id);
+        });
+        clock.sleep(main, SECOND * 5);
+        assert_eq!((*other.lock().unwrap(), clock.now(main)), (4_000_000, 5_000_000));
+        assert!(began.elapsed() >= Duration::from_millis(50), "five seconds at a hundredth");
     }
 }

@@ -34,11 +34,13 @@ pub struct Options {
     pub faults: Vec<Fault>,
     /// A program that nobody models fails instead of being assumed to succeed.
     pub strict: bool,
+    /// Real seconds that one second of the node's time takes, at least 0.
+    pub pace: f64,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { programs: Arc::new(NoPrograms), faults: Vec::new(), strict: false }
+        Options { programs: Arc::new(NoPrograms), faults: Vec::new(), strict: false, pace: 0.0 }
     }
 }
 
@@ -76,7 +78,7 @@ impl Sandbox {
         }
         world.in_force.clone_from(&faults);
         let doom = Doom::new(faults, world.seed);
-        let (clock, actor) = Clock::new(world.now + MEANWHILE, random::mix(&[world.seed, world.now]));
+        let (clock, actor) = Clock::new(world.now + MEANWHILE, random::mix(&[world.seed, world.now]), options.pace);
         let core = Core::new(clock, world, store, doom, (options.programs, options.strict), rehearsal);
         Sandbox { core: Arc::new(core), actor }
     }

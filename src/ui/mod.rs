@@ -15,5 +15,6 @@ mod style;
 pub mod summary;
 pub mod table;
 mod time;
+mod width;
 
 pub use story::{GuestStory, StepStory, Story};

@@ -1,16 +1,17 @@
 //! Columns of text, left-aligned, as wide as their widest cell.
 
 use super::style::{DIM, paint};
+use super::width::columns;
 
 /// A table with a heading line; empty columns are dropped, trailing blanks too.
 pub fn render(headings: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| rows.iter().map(|row| visible(&row[column])).max().unwrap_or(0);
-    let columns: Vec<(usize, usize)> = (0..headings.len())
+    let shown: Vec<(usize, usize)> = (0..headings.len())
         .filter(|column| width(*column) > 0)
         .map(|column| (column, width(column).max(headings[column].len())))
         .collect();
     let line = |cell: &dyn Fn(usize) -> String| {
-        let cells = columns.iter().map(|(column, width)| {
+        let cells = shown.iter().map(|(column, width)| {
             let text = cell(*column);
             let padding = width.saturating_sub(visible(&text));
             format!("{text}{}", " ".repeat(padding))
@@ -26,7 +27,7 @@ pub fn render(headings: &[&str], rows: &[Vec<String>]) -> String {
 
 /// Characters that take room on the terminal.
 fn visible(text: &str) -> usize {
-    anstream::adapter::strip_str(text).to_string().chars().count()
+    columns(&anstream::adapter::strip_str(text).to_string())
 }
 
 #[cfg(test)]

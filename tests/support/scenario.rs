@@ -309,7 +309,7 @@ impl Scenario {
     fn options(&self, faults: Vec<Fault>) -> sandbox::Options {
         let (models, findings) = Models::load(&self.library());
         assert!(findings.is_empty(), "{findings:?}");
-        sandbox::Options { programs: Arc::new(models), faults, strict: true }
+        sandbox::Options { programs: Arc::new(models), faults, strict: true, ..sandbox::Options::default() }
     }
 
     fn run_on(&mut self, host: HostHandle, verb: Verb, targets: &[u32]) -> Ran {

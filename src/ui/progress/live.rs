@@ -1,89 +1,150 @@
-//! One living line per guest at work; finished guests become ordinary lines above.
+//! Living lines for guests at work below ordinary lines for what is finished.
+//!
+//! After each drawing the cursor is back at the beginning of the first living line. So the next drawing needs not know
+//! how many rows the last one takes by now: it erases from there to the end of the screen, also after the terminal was
+//! resized and has folded the lines anew.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use super::at_work::AtWork;
+use super::frame;
 
-use super::Verbosity;
-use super::plain::Plain;
-use crate::event::{Event, Sink, Stamped};
-use crate::model::GuestId;
-use crate::ui::print;
+/// Between two drawings of the living lines.
+const TICK: Duration = Duration::from_millis(100);
+/// Erases from the cursor to the end of the screen.
+const ERASE: &str = "\r\x1b[J";
+
+/// What living lines are drawn on.
+pub trait Terminal: Send {
+    /// Columns and rows, as they are now.
+    fn size(&self) -> (usize, usize);
+    /// Whether colours are wished.
+    fn colored(&self) -> bool;
+    /// Writes text with control codes, as it is.
+    fn write(&mut self, text: &str);
+}
 
 /// Lines for terminals.
 pub struct Live {
-    plain: Plain,
-    area: MultiProgress,
-    bars: Mutex<Bars>,
+    shared: Arc<Shared>,
+    ticker: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
-#[derive(Default)]
-struct Bars {
-    names: BTreeMap<GuestId, String>,
-    at_work: BTreeMap<GuestId, (ProgressBar, String)>,
+struct Shared {
+    at_work: Arc<Mutex<AtWork>>,
+    rate: f64,
+    screen: Mutex<Screen>,
+}
+
+struct Screen {
+    terminal: Box<dyn Terminal>,
+    /// Living lines are on the screen, below the cursor.
+    drawn: bool,
+    /// Somebody else uses the terminal: lines for later.
+    held: Option<String>,
 }
 
 impl Live {
-    /// Lines of this verbosity.
-    pub fn new(verbosity: Verbosity) -> Live {
-        Live { plain: Plain::new(verbosity), area: MultiProgress::new(), bars: Mutex::default() }
+    /// Living lines about `at_work`; in a second of real time `rate` seconds pass on the node.
+    pub fn new(at_work: Arc<Mutex<AtWork>>, rate: f64, terminal: Box<dyn Terminal>) -> Live {
+        let screen = Screen { terminal, drawn: false, held: None };
+        let shared = Arc::new(Shared { at_work, rate, screen: Mutex::new(screen) });
+        let (stop, stopped) = mpsc::channel();
+        let ticking = Arc::clone(&shared);
+        let ticker = std::thread::Builder::new().name("live view".to_owned()).spawn(move || {
+            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                ticking.draw("");
+            }
+        });
+        // Without a thread of its own the view moves with every event.
+        Live { shared, ticker: ticker.ok().map(|thread| (stop, thread)) }
     }
 
-    fn move_bars(&self, event: &Event) {
-        let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            Event::RunStarted { guests, .. } => bars.names.extend(guests.iter().cloned()),
-            Event::GuestStarted { guest } => {
-                let bar = self.area.add(ProgressBar::new_spinner().with_style(line_style()));
-                bar.set_prefix(format!("{guest:>5} {}", bars.names.get(guest).map_or("", String::as_str)));
-                bar.enable_steady_tick(Duration::from_millis(120));
-                bars.at_work.insert(*guest, (bar, String::new()));
-            }
-            Event::StepStarted { guest, step } => {
-                if let Some((bar, doing)) = bars.at_work.get_mut(guest) {
-                    *doing = step.to_string();
-                    bar.set_message(doing.clone());
-                }
-            }
-            Event::Section { guest, label } => detail(&bars, guest, label),
-            Event::Waiting { guest, on } => detail(&bars, guest, &format!("waiting for {on}")),
-            Event::GuestFinished { guest, .. } => {
-                if let Some((bar, _)) = bars.at_work.remove(guest) {
-                    bar.finish_and_clear();
-                    self.area.remove(&bar);
-                }
-            }
-            _ => {}
+    /// Columns of the terminal.
+    pub fn columns(&self) -> usize {
+        self.shared.screen().terminal.size().0
+    }
+
+    /// Shows lines that stay, each ending with a newline, above the living ones.
+    pub fn above(&self, lines: &str) {
+        self.shared.draw(lines);
+    }
+
+    /// Lends the terminal to somebody else, who asks the operator something.
+    pub fn lend<T>(&self, to: impl FnOnce() -> T) -> T {
+        self.shared.screen().hold();
+        let answer = to();
+        let held = self.shared.screen().held.take();
+        self.shared.draw(&held.unwrap_or_default());
+        answer
+    }
+
+    /// Takes the living lines off the screen, for good.
+    pub fn leave(&self) {
+        self.shared.screen().hold();
+    }
+}
+
+impl Shared {
+    fn screen(&self) -> MutexGuard<'_, Screen> {
+        self.screen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn draw(&self, above: &str) {
+        let mut screen = self.screen();
+        let (columns, rows) = screen.terminal.size();
+        let lines = {
+            let at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+            frame::lines(&at_work, at_work.now(Instant::now(), self.rate), columns, rows)
+        };
+        screen.draw(above, &lines);
+    }
+}
+
+impl Screen {
+    fn draw(&mut self, above: &str, lines: &[String]) {
+        if let Some(held) = &mut self.held {
+            held.push_str(above);
+            return;
+        }
+        let mut text = String::new();
+        if self.drawn {
+            text.push_str(ERASE);
+        }
+        let shown = format!("{above}{}", lines.join("\n"));
+        match self.terminal.colored() {
+            true => text.push_str(&shown),
+            false => text.push_str(&anstream::adapter::strip_str(&shown).to_string()),
+        }
+        if lines.len() > 1 {
+            text.push_str(&format!("\x1b[{}A", lines.len() - 1));
+        }
+        if !lines.is_empty() {
+            text.push('\r');
+        }
+        self.drawn = !lines.is_empty();
+        if !text.is_empty() {
+            self.terminal.write(&text);
+        }
+    }
+
+    fn hold(&mut self) {
+        if self.held.is_none() {
+            self.draw("", &[]);
+            self.held = Some(String::new());
         }
     }
 }
 
-fn detail(bars: &Bars, guest: &GuestId, text: &str) {
-    if let Some((bar, doing)) = bars.at_work.get(guest) {
-        bar.set_message(format!("{doing}: {text}"));
-    }
-}
-
-fn line_style() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {prefix:.bold} {elapsed:>4} {wide_msg}")
-        .expect("the template is a constant that a test draws")
-}
-
-impl Sink for Live {
-    fn emit(&self, event: Stamped) {
-        self.move_bars(&event.event);
-        if let Some(text) = self.plain.lines(&event) {
-            self.area.suspend(|| print::note(&(text + "\n")));
+impl Drop for Live {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.ticker.take() {
+            drop(stop);
+            drop(thread.join());
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_template_is_valid() {
-        super::line_style();
+        self.shared.screen().hold();
     }
 }
