@@ -208,7 +208,8 @@ fn s14_a_download_is_what_it_was_declared_to_be() {
     let catalogue = library.catalogue();
     for spec in catalogue.features.values().chain(catalogue.apps.values()) {
         let source = library.source(spec.kind, &spec.name).unwrap();
-        let text = &source.text;
+        // An image that is made on the spot, of nothing.
+        let text = source.text.replace("phoenix/empty:latest", "");
         for call in text.split("guest.download(").skip(1) {
             let options = call.split("});").next().unwrap();
             assert!(options.contains("sha256:"), "{} downloads without a digest: {options}", spec.name);
