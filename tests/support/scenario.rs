@@ -11,8 +11,8 @@ use phoenix::event::{Collect, Difference, Event, Outcome, Sink, Stamped, Step};
 use phoenix::host::interrupt::Interrupt;
 use phoenix::host::{Host, HostHandle};
 use phoenix::model::{
-    Address, Boot, Firewall, Guest, GuestId, GuestKind, LifecycleSnapshots, LxcSettings, Nic, Origin, PortainerRole,
-    RootDisk, Site, VmSettings,
+    Address, Boot, Firewall, Guest, GuestId, GuestKind, Image, LifecycleSnapshots, LxcSettings, NfsVolume, Nic, Origin,
+    PortainerRole, RootDisk, Site, VmSettings,
 };
 use phoenix::op::Place;
 use phoenix::plan::{self, Request, Verb};
@@ -23,12 +23,15 @@ use phoenix::script::{Library, Models, Roots};
 /// The archive that bases are made of.
 pub const ARCHIVE: &str = "local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst";
 
+/// The image that machines are made of.
+pub const IMAGE: &str = "https://cloud-images.ubuntu.com/noble/current/noble-server-cloudimg-amd64.img";
+
 /// Features and apps of the test platform, by path below the script root.
 const SCRIPTS: &[(&str, &str)] = &[
     (
         "features/ground.rhai",
         r#"
-const FEATURE = #{ name: "ground", summary: "What all stand on", targets: ["lxc"],
+const FEATURE = #{ name: "ground", summary: "What all stand on", targets: ["lxc", "vm"],
     params: #{ motto: #{ type: "string", fallback: "steady" } } };
 fn apply(guest, params) { guest.file("/etc/ground", #{ content: params.motto + "\n" }); }
 fn health(guest, params) { if !guest.exists("/etc/ground") { fail("no ground"); } }
@@ -58,7 +61,7 @@ fn apply(guest, params) { guest.file("/etc/trust", #{ content: artifact("authori
     (
         "apps/site.rhai",
         r#"
-const APP = #{ name: "site", summary: "The guest's own", targets: ["lxc"] };
+const APP = #{ name: "site", summary: "The guest's own", targets: ["lxc", "vm"] };
 fn apply(guest, params) { guest.file("/etc/site", #{ content: guest.name }); }
 fn health(guest, params) { if guest.read("/etc/site") != guest.name { fail("another site"); } }
 "#,
@@ -115,6 +118,16 @@ pub fn container(number: u32, name: &str) -> Guest {
         vm: VmSettings::default(),
         config: serde_json::Value::Null,
     }
+}
+
+/// A virtual machine of this name with an address of its own.
+pub fn machine(number: u32, name: &str) -> Guest {
+    let mut guest = container(number, name);
+    guest.kind = GuestKind::Vm;
+    guest.lxc = LxcSettings::default();
+    guest.root.size_gb = 8;
+    guest.vm.username = Some("ops".to_owned());
+    guest
 }
 
 /// A site, scripts and a world.
@@ -222,6 +235,36 @@ impl Scenario {
         router.snapshots.before_features = Some("pre-configured".to_owned());
         router.snapshots.after_features = Some("final-form".to_owned());
         Scenario::of([base, authority, gateway, router])
+    }
+
+    /// Machines: a template made from an image, a clone with an NFS volume and snapshots, and one that needs it.
+    pub fn machines() -> Scenario {
+        let mut template = machine(9000, "machine-base");
+        template.is_template = true;
+        template.origin = Origin::Image(Image { source: IMAGE.to_owned(), sha256: Some("5e".repeat(32)) });
+        template.nics[0].address = Address::Dhcp;
+        template.nics[0].gateway = None;
+        template.boot.start_at_boot = false;
+        template.features = vec!["ground".to_owned()];
+        let clone = |number, name: &str| {
+            let mut guest = machine(number, name);
+            guest.origin = Origin::Clone(id(9000));
+            guest.features = vec!["ground".to_owned()];
+            guest.app = Some("site".to_owned());
+            guest
+        };
+        let mut store = clone(1001, "store");
+        store.vm.nfs = vec![NfsVolume {
+            name: "data".to_owned(),
+            server: "198.51.100.7".to_owned(),
+            path: "/srv/data".to_owned(),
+            mount_point: "/data".to_owned(),
+        }];
+        store.snapshots.before_features = Some("pre-configured".to_owned());
+        store.snapshots.after_features = Some("final-form".to_owned());
+        let mut worker = clone(1002, "worker");
+        worker.dependencies = vec![id(1001)];
+        Scenario::of([template, store, worker])
     }
 
     /// The same platform with a template as its base.

@@ -1,17 +1,40 @@
 //! Mount: NFS exports inside a virtual machine, now and at boot. A server that is away does not keep the machine from
 //! booting.
 
-use super::{Done, Life, Result, StepError};
+use super::{Done, Life, Result, StepError, difference};
+use crate::command::Cost;
 use crate::event::Failure;
 use crate::machine::{Mount, Packages};
+use crate::op::{Attributes, Op, OpValue, Place};
 
 /// The NFS client.
 const CLIENT: &str = "nfs-common";
 
+/// Makes the directories that are exported by the node itself, below an export of its own, and are not there yet. Answers
+/// whether any was.
+fn exported(life: &Life) -> Result<bool> {
+    let answers = life.perform(Place::Node, &[Op::Network])?;
+    let Some(OpValue::Network { addresses, .. }) = answers.first() else { return Ok(false) };
+    let is_node = |server: &str| addresses.iter().any(|address| address.split('/').next() == Some(server));
+    let of_node = life.guest.vm.nfs.iter().filter(|volume| is_node(&volume.server)).map(|volume| volume.path.clone());
+    let paths: Vec<String> = of_node.collect();
+    let looks: Vec<Op> = paths.iter().map(|path| Op::Stat { path: path.clone() }).collect();
+    let mut ops = Vec::new();
+    for (path, found) in paths.into_iter().zip(life.perform(Place::Node, &looks)?) {
+        if found == OpValue::Stat(None) {
+            life.changes(difference(&format!("path {path}"), None, Some("made on the node"), Cost::None));
+            ops.push(Op::MakeDir { path, attributes: Attributes::default() });
+        }
+    }
+    life.perform(Place::Node, &ops)?;
+    Ok(!ops.is_empty())
+}
+
 /// Mounts every declared export.
 pub(in crate::engine) fn mount(life: &mut Life) -> Result<Done> {
+    let mut changed = exported(life)?;
     let machine = life.machine();
-    let mut changed = machine.packages(&[CLIENT.to_owned()], &Packages::default())?.changed;
+    changed |= machine.packages(&[CLIENT.to_owned()], &Packages::default())?.changed;
     for volume in &life.guest.vm.nfs {
         let export = format!("{}:{}", volume.server, volume.path);
         life.waiting(&format!("the NFS export {export}"));
