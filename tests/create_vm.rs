@@ -20,10 +20,10 @@ fn a_template_and_its_clones_and_then_nothing_is_left_to_do() {
     let first = scenario.create(ALL);
     first.is_fine();
     assert!(first.summary.guests.iter().all(|guest| guest.outcome == Outcome::Changed));
-    assert_eq!(commands(&first, "qm clone"), [
-        "qm clone 9000 1001 --name store --full 0",
-        "qm clone 9000 1002 --name worker --full 0"
-    ]);
+    assert_eq!(
+        commands(&first, "qm clone"),
+        ["qm clone 9000 1001 --name store --full 0", "qm clone 9000 1002 --name worker --full 0"]
+    );
     assert_eq!(commands(&first, "qm set").len(), 2, "{:?}", commands(&first, "qm set"));
     assert_eq!(commands(&first, "qm create").len(), 1);
     scenario.create(ALL).is_idle();
@@ -89,11 +89,10 @@ fn more_memory_waits_for_the_consent_to_a_restart() {
     scenario.consent = Consent::Given;
     let done = scenario.create(&[1002]);
     done.is_fine();
-    assert_eq!(done.processes(), [
-        "qm set 1002 --memory 2048",
-        "qm shutdown 1002 --timeout 60 --forceStop 1",
-        "qm start 1002"
-    ]);
+    assert_eq!(
+        done.processes(),
+        ["qm set 1002 --memory 2048", "qm shutdown 1002 --timeout 60 --forceStop 1", "qm start 1002"]
+    );
     scenario.create(ALL).is_idle();
 }
 
@@ -104,7 +103,8 @@ fn r10_a_template_is_shut_down_after_it_was_cleaned() {
     ran.is_fine();
     assert_eq!(ran.step(9000, &Step::Clean), Some(&Outcome::Changed));
     assert_eq!(commands(&ran, "qm stop"), Vec::<String>::new());
-    let order: Vec<String> = ran.processes().into_iter().map(|command| command.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
+    let order: Vec<String> =
+        ran.processes().into_iter().map(|command| command.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(order, ["qm create", "qm disk", "qm start", "qm shutdown", "qm template"]);
 }
 

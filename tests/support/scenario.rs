@@ -242,8 +242,6 @@ impl Scenario {
         let mut template = machine(9000, "machine-base");
         template.is_template = true;
         template.origin = Origin::Image(Image { source: IMAGE.to_owned(), sha256: Some("5e".repeat(32)) });
-        template.nics[0].address = Address::Dhcp;
-        template.nics[0].gateway = None;
         template.boot.start_at_boot = false;
         template.features = vec!["ground".to_owned()];
         let clone = |number, name: &str| {
