@@ -121,11 +121,12 @@ impl From<JournalError> for StepError {
 
 /// What to do about things that Proxmox's tools say often.
 fn hint_for(output: &str) -> Option<&'static str> {
-    const HINTS: [(&str, &str); 6] = [
+    const HINTS: [(&str, &str); 7] = [
         ("no quorum", "the cluster has no quorum: bring its other nodes back, or `pvecm expected 1`"),
         ("Connection refused", "Proxmox's cluster file system is down: `systemctl status pve-cluster`"),
         ("does not exist", "`phoenix check --host` compares storages, bridges, templates and images with the node"),
         ("No space left on device", "the storage is full: `pvesm status`"),
+        ("out of space", "the storage is full: `pvesm status`"),
         ("protection mode enabled", "`--protection 0` of `pct set` or `qm set` lifts the protection"),
         ("is still in use by linked clone", "delete the clones first"),
     ];

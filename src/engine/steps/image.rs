@@ -1,7 +1,8 @@
 //! The cloud image that a virtual machine is made from, brought to the node and compared with its digest.
 
 use super::{Life, Result, StepError};
-use crate::machine::{Machine, Report, Source};
+use crate::event::Failure;
+use crate::machine::{Machine, MachineError, Report, Source};
 use crate::model::Image;
 use crate::op::{Op, OpValue, Place};
 use crate::pve::vm::Snippets;
@@ -23,8 +24,14 @@ pub(super) fn on_the_node(life: &Life, image: &Image) -> Result<String> {
         let node = Machine::new(life.handles.host.clone(), Place::Node, report);
         life.waiting(&format!("the image {}", image.source));
         let source = Source { url: image.source.clone(), sha256: image.sha256.clone(), member: None };
-        let (path, _) = node.cached(&source)?;
-        return Ok(path);
+        return match node.cached(&source) {
+            Ok((path, _)) => Ok(path),
+            Err(MachineError::Conflict { reason, hint, .. }) => {
+                let hint = hint.map(|hint| hint.replace("`sha256`", "`template_image_sha256`"));
+                Err(StepError::Failed(Box::new(Failure { hint, ..Failure::new(format!("the image {reason}")) })))
+            }
+            Err(error) => Err(error.into()),
+        };
     }
     let Some(path) = inventory.path_of(&image.source) else {
         return Err(StepError::new(format!("the storage of the image {} is not on the node", image.source)));

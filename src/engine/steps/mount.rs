@@ -4,7 +4,7 @@
 use super::{Done, Life, Result, StepError, difference};
 use crate::command::Cost;
 use crate::event::Failure;
-use crate::machine::{Mount, Packages};
+use crate::machine::{MachineError, Mount, Packages};
 use crate::op::{Attributes, Op, OpValue, Place};
 
 /// The NFS client.
@@ -43,20 +43,23 @@ pub(in crate::engine) fn mount(life: &mut Life) -> Result<Done> {
             fstype: "nfs".to_owned(),
             options: ["defaults", "_netdev", "nofail"].map(str::to_owned).to_vec(),
         };
-        let mounted = machine.mount(&volume.mount_point, &mount).map_err(|error| match error.into() {
-            StepError::Failed(failure) => StepError::Failed(Box::new(Failure {
-                message: format!(
-                    "the NFS export {export} cannot be mounted at {}: {}",
-                    volume.mount_point, failure.message
-                ),
-                hint: Some(format!(
-                    "is the NFS server {} up, does it export {}, and do the firewalls let the guest through? \
+        let mounted = machine.mount(&volume.mount_point, &mount).map_err(|error| match error {
+            MachineError::Exec { .. } | MachineError::Op { .. } if !error.is_unknown() => {
+                let failure = error.failure();
+                StepError::Failed(Box::new(Failure {
+                    message: format!(
+                        "the NFS export {export} cannot be mounted at {}: {}",
+                        volume.mount_point, failure.message
+                    ),
+                    hint: Some(format!(
+                        "is the NFS server {} up, does it export {}, and do the firewalls let the guest through? \
                      `showmount -e {}` tells",
-                    volume.server, volume.path, volume.server
-                )),
-                ..*failure
-            })),
-            other => other,
+                        volume.server, volume.path, volume.server
+                    )),
+                    ..failure
+                }))
+            }
+            other => other.into(),
         })?;
         changed |= mounted.changed;
     }

@@ -67,13 +67,7 @@ impl Body {
         self.start_parameters(around.identity.kind == Some(GuestKind::Lxc));
         let mut mounts = "rootfs / rootfs rw,relatime 0 0\n".to_owned();
         let mounted = around.binds.iter().filter(|bind| !bind.at.starts_with("/proc/"));
-        mounts.extend(mounted.map(|bind| {
-            format!(
-                "{} {} none rw,relatime 0 0
-",
-                bind.from, bind.at
-            )
-        }));
+        mounts.extend(mounted.map(|bind| format!("{} {} none rw,relatime 0 0\n", bind.from, bind.at)));
         mounts += &mounted_at_boot(&self.state, around);
         // `/proc` is the template's own.
         let _ = self.place(MOUNTS, 0o444, mounts.into_bytes());

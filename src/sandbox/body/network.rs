@@ -16,9 +16,10 @@ use super::state::State;
 use super::unit_file::UnitFile;
 
 impl State {
-    /// Addresses and default route: those of the guest's configuration, once the network is up.
+    /// Addresses and default route: those of the guest's configuration, once the network is up; the node's always is.
     pub(super) fn network(&self, around: &Around) -> OpValue {
-        if self.uptime(around.identity.now).is_none_or(|uptime| uptime < NETWORK) {
+        let up = || self.uptime(around.identity.now).is_some_and(|uptime| uptime >= NETWORK);
+        if around.identity.id.is_some() && !up() {
             return OpValue::Network { addresses: Vec::new(), default_route: false };
         }
         let addresses = around.addresses.iter().map(ToString::to_string).collect();
