@@ -75,13 +75,19 @@ fn every_field_is_documented_with_its_type_and_use() {
     assert!(wrong.is_empty(), "docs/configuration.md and the reader differ:\n{}", wrong.join("\n"));
 }
 
+/// Written anew like snapshots: `INSTA_UPDATE=always`.
 #[test]
 fn the_committed_schemas_are_what_the_program_prints() {
+    let update = std::env::var("INSTA_UPDATE").is_ok_and(|how| how == "always");
     for kind in FileKind::ALL {
         let path = project("etc/schema").join(kind.file_name());
+        let printed = format!("{:#}\n", schema(kind).as_value());
+        if update {
+            std::fs::write(&path, &printed).unwrap();
+        }
         let committed = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(
-            committed == format!("{:#}\n", schema(kind).as_value()),
+            committed == printed,
             "{} is not up to date: `phoenix config schema --output etc/schema`",
             path.display()
         );
