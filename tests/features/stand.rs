@@ -31,15 +31,18 @@ pub struct Stand {
     site: Arc<Site>,
     containers: BTreeMap<String, Container>,
     recorder: HostHandle,
-    counts: Counts,
+    pub counts: Counts,
     artifacts: Artifacts,
 }
 
 impl Stand {
     /// One container for each name. A name that is a role has this role.
     pub fn boot(names: &[&str]) -> Stand {
-        let containers: BTreeMap<String, Container> =
-            names.iter().map(|name| ((*name).to_owned(), Container::boot())).collect();
+        Stand::of(names.iter().map(|name| ((*name).to_owned(), Container::boot())).collect())
+    }
+
+    /// The same with containers that were booted before.
+    pub fn of(containers: BTreeMap<String, Container>) -> Stand {
         let guests = containers.iter().map(|(name, container)| {
             let mut guest = scenario::container(container.id().get(), name);
             guest.nics[0].address = Address::Static(format!("{}/24", container.address()).parse().unwrap());

@@ -1,21 +1,21 @@
 //! Throw-away systemd containers, made by Debian's `lxc` from a debootstrap root file system.
 //!
-//! The root file system is made once and kept in the checkout under `.cache/` (about a minute, 250 MB); every
-//! container is an overlay over it and boots in well under a second. Packages come from the machine's own apt sources,
-//! over a link of its own with NAT. Needs root and the packages that `tests/run` installs; says so if they are missing.
+//! The root file system is made once and kept in the checkout under `.cache/` (about a minute, 250 MB); a privileged
+//! container is an overlay over it and boots in well under a second, an unprivileged one has a copy that the kernel shows
+//! it with its own ids. Packages come from the machine's own apt sources, over a link of its own with NAT. Needs root and
+//! the packages that `tests/run` installs; says so if they are missing.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use phoenix::model::{GuestId, GuestKind};
 use phoenix::op::Place;
 use rustix::fs::FlockOperation;
 
-/// Release of the root file system.
-const RELEASE: &str = "bookworm";
+/// What an unprivileged container's ids begin with on this machine, and how many it has.
+const IDS: &str = "100000 65536";
 /// What a Proxmox template of Debian has and a minimal one lacks.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,iproute2,ca-certificates,openssl,procps,netbase";
 /// Ids and addresses of containers are this plus their slot; one slot is one running container on this machine.
@@ -27,8 +27,27 @@ pub const GATEWAY: &str = "169.254.0.1";
 /// Longest wait for a boot; a boot takes less than a second.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Kinds of containers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Debian 12, privileged.
+    Plain,
+    /// Debian 13, unprivileged, with Proxmox's `nesting`.
+    Nesting,
+}
+
+impl Kind {
+    const fn release(self) -> &'static str {
+        match self {
+            Kind::Plain => "bookworm",
+            Kind::Nesting => "trixie",
+        }
+    }
+}
+
 /// A running container; dropping it destroys it.
 pub struct Container {
+    kind: Kind,
     slot: u32,
     dir: PathBuf,
     /// Held by the kernel, so that a slot is free again when its test is killed.
@@ -38,12 +57,28 @@ pub struct Container {
 impl Container {
     /// Boots a container and waits until its init is done.
     pub fn boot() -> Container {
-        let base = base();
+        Container::of(Kind::Plain)
+    }
+
+    /// The same with an unprivileged one in which containers can run.
+    pub fn boot_nesting() -> Container {
+        for ids in ["/etc/subuid", "/etc/subgid"] {
+            let line = format!("root:{}", IDS.replace(' ', ":"));
+            sh(&format!("grep -qx {line} {ids} || echo {line} >>{ids}"));
+        }
+        Container::of(Kind::Nesting)
+    }
+
+    fn of(kind: Kind) -> Container {
+        let base = base(kind.release());
         let (slot, lock) = take_slot();
         let dir = cache().join(format!("container-{slot}"));
-        let container = Container { slot, dir, _lock: lock };
+        let container = Container { kind, slot, dir, _lock: lock };
         container.remove();
         fs::create_dir_all(container.dir.join("upper")).unwrap();
+        if kind == Kind::Nesting {
+            sh(&format!("cp -a --reflink=auto {} {}", base.display(), container.dir.join("root").display()));
+        }
         fs::write(container.dir.join("config"), container.config(&base)).unwrap();
         sh(&format!("lxc-start -n {} -f {}", container.id(), container.dir.join("config").display()));
         container.link();
@@ -101,11 +136,22 @@ impl Container {
 
     fn config(&self, base: &Path) -> String {
         let (id, slot, dir) = (self.id(), self.slot, self.dir.display());
+        let root = match self.kind {
+            Kind::Plain => format!("lxc.rootfs.path = overlay:{}:{dir}/upper\n", base.display()),
+            Kind::Nesting => format!(
+                "lxc.include = /usr/share/lxc/config/debian.userns.conf\n\
+                 lxc.include = /usr/share/lxc/config/nesting.conf\n\
+                 lxc.idmap = u 0 {IDS}\n\
+                 lxc.idmap = g 0 {IDS}\n\
+                 lxc.rootfs.path = dir:{dir}/root\n\
+                 lxc.rootfs.options = idmap=container\n"
+            ),
+        };
         format!(
             "lxc.include = /usr/share/lxc/config/debian.common.conf\n\
              lxc.apparmor.profile = unconfined\n\
              lxc.uts.name = ct{id}\n\
-             lxc.rootfs.path = overlay:{}:{dir}/upper\n\
+             {root}\
              lxc.log.file = {dir}/log\n\
              lxc.net.0.type = veth\n\
              lxc.net.0.veth.mode = router\n\
@@ -115,7 +161,6 @@ impl Container {
              lxc.net.0.flags = up\n\
              lxc.net.0.ipv4.address = {}/32\n\
              lxc.net.0.ipv4.gateway = {GATEWAY}\n",
-            base.display(),
             self.address(),
         )
     }
@@ -183,48 +228,51 @@ fn cache() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/containers")
 }
 
-/// The root file system that all containers share; made by whoever comes first.
-fn base() -> PathBuf {
-    static BASE: OnceLock<PathBuf> = OnceLock::new();
-    BASE.get_or_init(|| {
-        let cache = cache();
-        fs::create_dir_all(&cache).unwrap();
-        let lock = File::create(cache.join("lock")).unwrap();
-        rustix::fs::flock(&lock, FlockOperation::LockExclusive).unwrap();
-        let base = cache.join(RELEASE);
-        if !base.exists() {
-            let unfinished = cache.join("unfinished");
-            if unfinished.exists() {
-                fs::remove_dir_all(&unfinished).unwrap();
-            }
-            let root = unfinished.display();
-            let sources = sources();
-            let mirror = sources.split_whitespace().nth(1).expect("a mirror").to_owned();
-            sh(&format!("debootstrap --variant=minbase --include={PACKAGES} {RELEASE} {root} {mirror} >&2"));
-            fs::write(unfinished.join("etc/apt/sources.list"), sources).unwrap();
-            sh(&format!("apt-config dump | grep -i '::proxy' >{root}/etc/apt/apt.conf.d/00machine || true"));
-            sh(&format!(
-                "rm -f {root}/etc/machine-id {root}/var/cache/apt/archives/*.deb; touch {root}/etc/machine-id"
-            ));
-            sh(&format!("chroot {root} apt-get -q update >&2"));
-            fs::rename(&unfinished, &base).unwrap();
+/// The root file system that all containers of a release share; made by whoever comes first.
+fn base(release: &str) -> PathBuf {
+    let cache = cache();
+    fs::create_dir_all(&cache).unwrap();
+    let lock = File::create(cache.join(format!("lock-{release}"))).unwrap();
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive).unwrap();
+    let base = cache.join(release);
+    if !base.exists() {
+        let unfinished = cache.join(format!("unfinished-{release}"));
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished).unwrap();
         }
-        base
-    })
-    .clone()
+        let root = unfinished.display();
+        let sources = sources(release);
+        let mirror = sources.split_whitespace().nth(1).expect("a mirror").to_owned();
+        sh(&format!("debootstrap --variant=minbase --include={PACKAGES} {release} {root} {mirror} >&2"));
+        fs::write(unfinished.join("etc/apt/sources.list"), sources).unwrap();
+        sh(&format!("apt-config dump | grep -i '::proxy' >{root}/etc/apt/apt.conf.d/00machine || true"));
+        // Proxmox's templates leave to the node what belongs to it, too.
+        for unit in ["sys-kernel-debug.mount", "systemd-modules-load.service"] {
+            std::os::unix::fs::symlink("/dev/null", unfinished.join("etc/systemd/system").join(unit)).unwrap();
+        }
+        sh(&format!("rm -f {root}/etc/machine-id {root}/var/cache/apt/archives/*.deb; touch {root}/etc/machine-id"));
+        sh(&format!("chroot {root} apt-get -q update >&2"));
+        fs::rename(&unfinished, &base).unwrap();
+    }
+    base
 }
 
-/// The machine's own sources of the release, as lines of a `sources.list`.
-fn sources() -> String {
+/// The machine's own sources, of another release if it is another, as lines of a `sources.list`.
+fn sources(release: &str) -> String {
     let format = "deb $(REPO_URI) $(RELEASE) $(COMPONENT)";
+    let own = sh("sed -n 's/^VERSION_CODENAME=//p' /etc/os-release").trim().to_owned();
     let listed =
         sh(&format!("apt-get indextargets --format '{format}' 'Created-By: Packages' 'Origin: Debian' | sort -u"));
-    let mut lines: Vec<&str> =
-        listed.lines().filter(|line| line.split(' ').nth(2).is_some_and(|suite| suite.starts_with(RELEASE))).collect();
+    let suite = |line: &str| line.split(' ').nth(2).unwrap_or_default().to_owned();
+    let mut lines: Vec<String> = listed
+        .lines()
+        .filter(|line| suite(line).starts_with(&own))
+        .map(|line| format!("{}\n", line.replace(&own, release)))
+        .collect();
     // The release itself first: it is what debootstrap needs.
-    lines.sort_by_key(|line| line.split(' ').nth(2) != Some(RELEASE));
-    assert!(!lines.is_empty(), "no apt source of {RELEASE} on this machine, or `apt-get update` never ran");
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.sort_by_key(|line| suite(line) != release);
+    assert!(!lines.is_empty(), "no apt source of {own} on this machine, or `apt-get update` never ran");
+    lines.concat()
 }
 
 /// Runs a shell command on this machine; answers its standard output.
