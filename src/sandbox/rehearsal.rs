@@ -192,6 +192,16 @@ fn unknown(message: &str) -> Answer {
     Answer { result: Err(OpError::new(OpErrorKind::Unknown, message)), took: Duration::ZERO }
 }
 
+/// The answer of a body that is only as much of a machine as was looked at: a program that it lacks may well be there.
+fn known(answer: Answer) -> Answer {
+    match &answer.result {
+        Ok(OpValue::Output(output)) if matches!(output.code, 126 | 127) => {
+            unknown("what a program of this machine would answer after the changes is not known")
+        }
+        _ => answer,
+    }
+}
+
 /// A known machine with what was predicted in it.
 struct Machine<'m> {
     real: &'m HostHandle,
@@ -239,7 +249,7 @@ impl Machine<'_> {
             _ => false,
         };
         if from_body {
-            return Ok(self.model(op));
+            return Ok(known(self.model(op)));
         }
         let mut result = self.ask_one(op)?;
         match (op, &mut result) {
@@ -317,7 +327,7 @@ impl Machine<'_> {
             Op::InstallPackages { .. } | Op::RemovePackages { .. } => self.import_packages()?,
             _ => {}
         }
-        let answer = self.model(op);
+        let answer = known(self.model(op));
         let changes = self.world.body_mut(&self.name).map(Body::take_changes).unwrap_or_default();
         self.overlay.note(&changes);
         Ok(answer)

@@ -154,3 +154,23 @@ fn what_nobody_can_know_is_unknown() {
         "a probe asks the real guest"
     );
 }
+
+#[test]
+fn a_program_that_only_the_real_guest_has_is_unknown_once_something_changed() {
+    let rehearsal = rehearsal();
+    rehearsal.perform(inside(201), &[write("/srv/app/new.conf", "predicted\n")]).unwrap();
+    for effect in [Effect::Read, Effect::Change] {
+        // The sandbox knows nginx, but has not looked whether this guest has it.
+        let check = Op::Exec(Exec {
+            argv: vec!["nginx".to_owned(), "-t".to_owned()],
+            env: Default::default(),
+            cwd: None,
+            stdin: None,
+            user: None,
+            timeout: std::time::Duration::from_secs(10),
+            effect,
+        });
+        let result = rehearsal.perform(inside(201), &[check]).unwrap().remove(0);
+        assert_eq!(result.unwrap_err().kind, OpErrorKind::Unknown);
+    }
+}
