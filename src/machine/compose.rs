@@ -241,9 +241,10 @@ impl<'m> Project<'m> {
     /// The last lines of a service; what `up` said if there are none.
     fn log(&self, service: &str, up: &Output) -> String {
         let lines = LAST_LINES.to_string();
-        let words = ["--ansi", "never", "logs", "--no-color", "--no-log-prefix", "--tail", &lines, service];
+        let words = ["logs", "--no-color", "--no-log-prefix", "--tail", &lines, service];
         let log = self.machine.probe(&self.words(&words), &Exec::default()).unwrap_or_default();
-        let text = log.tail(LAST_LINES);
+        // Without colour, too, compose clears the line before each.
+        let text = log.tail(LAST_LINES).replace("\u{1b}[2K", "");
         if log.ok() && !text.trim().is_empty() { text } else { up.tail(LAST_LINES) }
     }
 

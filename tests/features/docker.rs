@@ -22,6 +22,7 @@ services:
   web:
     image: example/busybox:1
     command: [/usr/bin/busybox, httpd, -f, -p, "80", -h, /srv]
+    stop_grace_period: 0s
     environment:
       GREETING: ${GREETING:?is not given}
     ports: ["8080:80"]
@@ -30,6 +31,7 @@ services:
   worker:
     image: example/busybox:1
     command: [/usr/bin/busybox, sleep, infinity]
+    stop_grace_period: 0s
 "#;
 
 fn project(content: &str) -> Compose {
@@ -59,9 +61,9 @@ fn converges(stand: &Stand, call: impl Fn(&Machine) -> Result<Change, MachineErr
 
 #[test]
 fn docker_and_compose_converge_in_a_real_unprivileged_container() {
-    let began = Instant::now();
+    let start = Instant::now();
     let stand = Stand::of(BTreeMap::from([(NAME.to_owned(), Container::boot_nesting())]));
-    println!("unprivileged container booted after {:.1?}", began.elapsed());
+    println!("unprivileged container booted after {:.1?}", start.elapsed());
     // Health starts a container of its own.
     stand.converges(NAME, "docker", &json!({ "source": "distribution" }));
     let sh = |script: &str| stand.container(NAME).sh(script).trim().to_owned();
@@ -81,7 +83,7 @@ fn docker_and_compose_converge_in_a_real_unprivileged_container() {
     assert!(inside("{{(index .NetworkSettings.Networks \"site_default\").IPAddress}}").starts_with("172.30."));
     works_on_what_differs(&stand);
     the_daemon_changes_under_running_containers(&stand);
-    println!("docker in all: {:.1?}", began.elapsed());
+    println!("docker in all: {:.1?}", start.elapsed());
 }
 
 fn works_on_what_differs(stand: &Stand) {
