@@ -11,7 +11,7 @@ use phoenix::request::{Request, Trust};
 use phoenix::script::{Library, Roots};
 use phoenix::secret::Sealed;
 
-use super::{ALL, later, names_in, platform, set};
+use super::{ALL, later, names_in, platform, set, worker};
 use crate::support::inside::Inside;
 use crate::support::scenario::{Scenario, container, id};
 
@@ -351,6 +351,34 @@ fn l35_health_is_asked_where_the_service_was_told_to_listen() {
     let asked: Vec<String> = ran.events.iter().map(|event| serde_json::to_string(event).unwrap()).collect();
     assert!(asked.iter().any(|event| event.contains("10.20.0.10:9443/health")), "nobody asked");
     assert!(!asked.iter().any(|event| event.contains(":9000")), "somebody asked the usual port");
+}
+
+#[test]
+fn l36_containers_ask_the_name_servers_that_are_declared() {
+    let mut scenario = worker(&["base_setup", "docker"]);
+    scenario.create(&[200]).is_fine();
+    let dns = |scenario: &Scenario| {
+        let text = Inside::container(scenario, 200).text("/etc/docker/daemon.json").unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap().get("dns").cloned()
+    };
+    // Docker hands down the guest's own name servers; a constant would hide them.
+    assert_eq!(dns(&scenario), None);
+    set(&mut scenario, 200, "docker", "dns", vec!["192.0.2.53"]);
+    scenario.create(&[200]).is_fine();
+    assert_eq!(dns(&scenario), Some(serde_json::json!(["192.0.2.53"])));
+}
+
+#[test]
+fn l37_a_program_that_is_there_is_configured_all_the_same() {
+    let mut scenario = worker(&["base_setup", "docker"]);
+    scenario.create(&[200]).is_fine();
+    let inside = Inside::container(&scenario, 200);
+    let right = inside.text("/etc/docker/daemon.json").unwrap();
+    inside.write("/etc/docker/daemon.json", "{}\n");
+    scenario.world = Some(inside.world());
+    scenario.create(&[200]).is_fine();
+    assert_eq!(Inside::container(&scenario, 200).text("/etc/docker/daemon.json"), Some(right));
+    scenario.create(&[200]).is_idle();
 }
 
 #[test]

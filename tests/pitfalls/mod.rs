@@ -10,6 +10,7 @@ mod r;
 mod s;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use phoenix::config::Dir;
 use phoenix::host::Host as _;
 use phoenix::op::{Attributes, Content, Op, Place};
 use phoenix::sandbox::World;
+use serde_json::json;
 use x509_parser::extensions::GeneralName;
 
 use crate::support::scenario::Scenario;
@@ -35,28 +37,36 @@ const LATER: &[(&str, &[&str])] = &[
     ),
     ("sync of DNS, routes, certificates and stacks", &["L10", "L11", "L12", "L13", "L14", "L15", "L33", "R9"]),
     ("virtual machines", &["L16", "L17", "L18", "R8"]),
-    ("Docker, Portainer and GPUs", &["P13", "L31", "L36", "L37", "R5", "S9"]),
+    ("Portainer", &["L31", "R5"]),
 ];
 
-/// The texts of the files that hold the tests.
-const TESTS: &[(&str, &str)] = &[
-    ("p", include_str!("p.rs")),
-    ("l", include_str!("l.rs")),
-    ("r", include_str!("r.rs")),
-    ("s", include_str!("s.rs")),
-];
+/// The names of all tests that carry an id, with the id. Most are here; some are where their bench is.
+fn tests() -> BTreeMap<String, Vec<String>> {
+    let mut tests: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(path).unwrap();
+                for after in text.split("#[test]\nfn ").skip(1) {
+                    let name = after.split('(').next().unwrap();
+                    let (id, _) = name.split_once('_').unwrap_or((name, ""));
+                    if id.starts_with(['p', 'l', 'r', 's']) && id[1..].parse::<u32>().is_ok() {
+                        tests.entry(id.to_uppercase()).or_default().push(name.to_owned());
+                    }
+                }
+            }
+        }
+    }
+    tests
+}
 
 #[test]
 fn every_pitfall_is_proven_or_waits_for_its_part() {
-    let mut tests: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for (letter, text) in TESTS {
-        for after in text.split("#[test]\nfn ").skip(1) {
-            let name = after.split('(').next().unwrap();
-            let id = name.split('_').next().unwrap().to_uppercase();
-            assert!(name.starts_with(letter), "{name} belongs in another file");
-            tests.entry(id).or_default().push(name);
-        }
-    }
+    let tests = tests();
     let known: BTreeSet<String> =
         KNOWN.iter().flat_map(|(letter, count)| (1..=*count).map(move |number| format!("{letter}{number}"))).collect();
     let later: BTreeSet<String> = LATER.iter().flat_map(|(_, ids)| ids.iter().map(|id| (*id).to_owned())).collect();
@@ -67,6 +77,26 @@ fn every_pitfall_is_proven_or_waits_for_its_part() {
     let missing: Vec<&String> = known.iter().filter(|id| !proven.contains(*id) && !later.contains(*id)).collect();
     assert!(missing.is_empty(), "neither proven nor said to wait: {missing:?}");
     println!("{} of {} pitfalls are proven by {} tests", proven.len(), known.len(), tests.values().flatten().count());
+}
+
+/// A container with these features of the shipped ones, on a node of its own.
+fn worker(features: &[&str]) -> Scenario {
+    let folder = tempfile::tempdir().unwrap();
+    let node = json!({
+        "domain_name": "example.org",
+        "network": {"interfaces": {"name": "vmbr0", "address": "192.0.2.1/24", "gateway": "192.0.2.254"}},
+    });
+    let lxc = json!({"lxc_configs": {"200": {
+        "name": "worker",
+        "template": "local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst",
+        "cores": 1, "memory_mb": 512, "storage_pool": "local-zfs", "storage_size_gb": 8,
+        "network_config": {"name": "eth0", "bridge": "vmbr0", "ip": "192.0.2.20/24", "gw": "192.0.2.254"},
+        "start_at_boot": true,
+        "features": features,
+    }}});
+    std::fs::write(folder.path().join("phoenix_hypervisor_config.json"), node.to_string()).unwrap();
+    std::fs::write(folder.path().join("phoenix_lxc_configs.json"), lxc.to_string()).unwrap();
+    Scenario::configured(&Dir::Real(folder.path().to_owned()))
 }
 
 /// The shipped platform's four containers, made once.

@@ -7,8 +7,9 @@ use phoenix::host::Host as _;
 use phoenix::model::Role;
 use phoenix::request::Request;
 use phoenix::script::{Library, Roots};
+use serde_json::json;
 
-use super::{ALL, platform, set};
+use super::{ALL, platform, set, worker};
 use crate::support::inside::Inside;
 use crate::support::scenario::{Scenario, container};
 
@@ -137,6 +138,19 @@ fn s8_no_password_stays_in_a_temporary_file() {
     }
     let node = Inside::node(&scenario);
     assert!(node.files("/tmp").is_empty(), "{:?}", node.files("/tmp"));
+}
+
+#[test]
+fn s9_the_docker_daemon_is_open_to_nobody_without_a_certificate() {
+    let mut scenario = worker(&["base_setup", "docker"]);
+    scenario.create(&[200]).is_fine();
+    let inside = Inside::container(&scenario, 200);
+    let files = ["/etc/docker", "/etc/systemd/system", "/etc/default"].iter().flat_map(|place| inside.files(place));
+    let open: Vec<String> = files.filter(|path| inside.text(path).unwrap_or_default().contains("tcp://")).collect();
+    assert!(open.is_empty(), "{open:?}");
+    set(&mut scenario, 200, "docker", "daemon", json!({ "hosts": ["fd://", "tcp://0.0.0.0:2376"], "tls": true }));
+    let cause = scenario.create(&[200]).cause(200);
+    assert!(cause.contains("without \"tlsverify\": true anyone who reaches it is root"), "{cause}");
 }
 
 #[test]
