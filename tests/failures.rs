@@ -203,3 +203,72 @@ fn an_interrupt_lets_the_running_command_finish_and_the_next_run_goes_on() {
         scenario.create(ALL).is_idle();
     }
 }
+
+const MACHINES: &[u32] = &[9000, 1001, 1002];
+
+/// What a run of the machines tells about the guest that a fault hits.
+fn struck(scenario: &mut Scenario, fault: &str, hit: u32) -> String {
+    scenario.faults = vec![fault.parse().unwrap()];
+    let ran = scenario.create(MACHINES);
+    let Outcome::Failed { cause } = ran.outcome(hit) else { panic!("{fault}: {:?}", ran.outcome(hit)) };
+    let mut told = format!("{fault}\n  {}\n", cause.message);
+    for (what, words) in [("command", &cause.command), ("output", &cause.output), ("hint", &cause.hint)] {
+        told.extend(words.as_ref().map(|words| format!("  {what}: {}\n", words.replace('\n', "\n    "))));
+    }
+    told
+}
+
+#[test]
+fn faults_around_machines_have_their_words_and_the_next_run_completes() {
+    let faults = [
+        ("agent:9000:never", 9000),
+        ("agent:1001:never", 1001),
+        ("cloud-init:9000:('package-update-upgrade-install', ProcessExecutionError('apt-get update'))", 9000),
+        ("nfs:198.51.100.7", 1001),
+        ("image:noble-server-cloudimg-amd64.img", 9000),
+        ("full:tank", 9000),
+    ];
+    let mut told = String::new();
+    for (fault, hit) in faults {
+        let mut scenario = Scenario::machines();
+        told += &struck(&mut scenario, fault, hit);
+        scenario.create(MACHINES).is_fine();
+        scenario.create(MACHINES).is_idle();
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn an_agent_that_answers_late_is_waited_for() {
+    let mut scenario = Scenario::machines();
+    scenario.faults = vec!["agent:9000:late:100".parse().unwrap()];
+    let ran = scenario.create(MACHINES);
+    ran.is_fine();
+    let waits = |event: &Event| matches!(event, Event::Waiting { guest, on } if *guest == id(9000) && on == "its guest agent does not answer");
+    assert!(ran.events.iter().any(waits));
+    scenario.create(MACHINES).is_idle();
+}
+
+#[test]
+fn an_agent_that_dies_in_any_operation_leaves_a_run_that_the_next_one_completes() {
+    let mut deaths: Vec<String> = Vec::new();
+    let mut survived = 0;
+    for k in 1.. {
+        let mut scenario = Scenario::machines();
+        scenario.faults = vec![format!("agent:1001:dies:{k}").parse().unwrap()];
+        let ran = scenario.create(MACHINES);
+        match ran.outcome(1001) {
+            Outcome::Failed { cause } if !deaths.contains(&cause.message) => deaths.push(cause.message.clone()),
+            Outcome::Failed { .. } => {}
+            // Not needed any more, or there is no such operation.
+            _ => survived += 1,
+        }
+        scenario.create(MACHINES).is_fine();
+        scenario.create(MACHINES).is_idle();
+        if survived == 2 {
+            println!("its agent died in each of {k} operations");
+            break;
+        }
+    }
+    insta::assert_snapshot!(deaths.join("\n"));
+}

@@ -4,6 +4,7 @@
 mod accepted;
 mod authority;
 mod chain;
+mod cloud_init;
 mod docker;
 mod gpus;
 mod old;

@@ -76,6 +76,8 @@ impl Sandbox {
         if rehearsal.is_none() {
             faults.extend(world.faults.iter().cloned());
         }
+        let dies = |id: &GuestId| faults.iter().any(|fault| matches!(fault, Fault::AgentDies(guest, _) if guest == id));
+        world.dead_agents.retain(dies);
         world.in_force.clone_from(&faults);
         let doom = Doom::new(faults, world.seed);
         let (clock, actor) = Clock::new(world.now + MEANWHILE, random::mix(&[world.seed, world.now]), options.pace);

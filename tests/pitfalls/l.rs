@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use phoenix::command::Cost;
 use phoenix::config::{self, Dir};
-use phoenix::event::{Outcome, Step};
-use phoenix::model::{Direction, FirewallAction, FirewallRule};
+use phoenix::event::{Event, Outcome, Step};
+use phoenix::model::{Direction, FirewallAction, FirewallRule, Image, Origin};
 use phoenix::plan::Verb;
 use phoenix::request::{Request, Trust};
 use phoenix::script::{Library, Roots};
@@ -13,7 +13,7 @@ use phoenix::secret::Sealed;
 
 use super::{ALL, later, names_in, platform, set, worker};
 use crate::support::inside::Inside;
-use crate::support::scenario::{Scenario, container, id};
+use crate::support::scenario::{IMAGE, Scenario, container, id, machine};
 
 /// What is wrong with a script, before anything runs.
 fn flaws(script: &str) -> String {
@@ -39,6 +39,11 @@ fn findings_after(file: &str, from: &str, to: &str) -> Vec<String> {
     let (library, _) = Library::load(&Roots::embedded());
     let loaded = config::load(&Dir::Real(dir), library.catalogue());
     loaded.findings.iter().map(|finding| format!("{}: {}", finding.code, finding.message)).collect()
+}
+
+/// A machine made from the cloud image itself.
+fn image(scenario: &mut Scenario, number: u32) {
+    scenario.guest(number).origin = Origin::Image(Image { source: IMAGE.to_owned(), sha256: Some("5e".repeat(32)) });
 }
 
 #[test]
@@ -145,6 +150,69 @@ fn l9_up_starts_in_the_declared_order() {
     let ran = scenario.run(Verb::Up, &[201, 202, 203]);
     ran.is_fine();
     assert_eq!(ran.processes(), ["pct start 202", "pct start 203", "pct start 201"]);
+}
+
+#[test]
+fn l16_an_operation_longer_than_the_agents_own_wait_ends_with_its_own_result() {
+    let mut scenario = Scenario::of([machine(1001, "patient")]);
+    image(&mut scenario, 1001);
+    scenario.script(
+        "features/patient.rhai",
+        "const FEATURE = #{ name: \"patient\", summary: \"s\", targets: [\"vm\"] };\n\
+         fn apply(guest, params) {\n    guest.exec([\"sleep\", \"45\"], #{ creates: \"/etc/done\", timeout: \"2m\" });\n    \
+         guest.file(\"/etc/done\", #{ content: `${guest.probe([\"false\"]).code}` });\n}\n",
+    );
+    scenario.guest(1001).features = vec!["patient".to_owned()];
+    let ran = scenario.create(&[1001]);
+    ran.is_fine();
+    let of_the_feature = |event: &&Event| matches!(event, Event::StepFinished { step: Step::Feature(_), elapsed, .. } if elapsed.as_secs() >= 45);
+    assert!(ran.events.iter().find(of_the_feature).is_some(), "it did not wait for the program");
+    assert_eq!(Inside::vm(&scenario, 1001).text("/etc/done").as_deref(), Some("1"), "its exit code was lost");
+    let tool = ran.processes().into_iter().find(|command| command.starts_with("qm guest exec"));
+    assert_eq!(tool, None);
+}
+
+#[test]
+fn l17_a_machine_without_firewall_is_made() {
+    let mut scenario = Scenario::of([machine(1001, "plain")]);
+    image(&mut scenario, 1001);
+    scenario.guest(1001).firewall.enabled = false;
+    let ran = scenario.create(&[1001]);
+    ran.is_fine();
+    assert!(!ran.processes().iter().any(|command| command.contains("--firewall")), "{:?}", ran.processes());
+    scenario.create(&[1001]).is_idle();
+}
+
+#[test]
+fn l18_a_machine_without_volumes_rules_features_and_stacks_is_made() {
+    let mut scenario = Scenario::of([machine(1001, "plain")]);
+    image(&mut scenario, 1001);
+    let plain = scenario.guest(1001).clone();
+    assert!(plain.vm.nfs.is_empty() && plain.firewall.rules.is_empty() && plain.features.is_empty());
+    scenario.create(&[1001]).is_fine();
+    scenario.create(&[1001]).is_idle();
+}
+
+#[test]
+fn l19_name_servers_of_machines_come_from_the_declaration() {
+    let mut scenario = Scenario::machines();
+    scenario.guest(1001).nameservers = vec!["192.0.2.53".parse().unwrap()];
+    scenario.create(&[9000, 1001]).is_fine();
+    assert!(scenario.on_the_node("qm config 1001").contains("nameserver: 192.0.2.53"));
+    assert!(scenario.on_the_node("qm cloudinit dump 1001 network").contains("192.0.2.53"));
+}
+
+#[test]
+fn l9_machines_start_in_the_declared_order_too() {
+    let mut scenario = Scenario::machines();
+    scenario.guest(1002).dependencies.clear();
+    scenario.guest(1001).boot.order = Some(2);
+    scenario.guest(1002).boot.order = Some(1);
+    scenario.create(&[9000, 1001, 1002]).is_fine();
+    scenario.run(Verb::Stop, &[1001, 1002]).is_fine();
+    let ran = scenario.run(Verb::Up, &[9000, 1001, 1002]);
+    ran.is_fine();
+    assert_eq!(ran.processes(), ["qm start 1002", "qm start 1001"]);
 }
 
 #[test]

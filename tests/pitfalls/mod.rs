@@ -36,7 +36,6 @@ const LATER: &[(&str, &[&str])] = &[
         &["P1", "P2", "P8", "P15", "P16", "P17", "P18", "P19", "L3", "L4", "L24", "L44", "R6", "S2", "S6", "S17"],
     ),
     ("sync of DNS, routes, certificates and stacks", &["L10", "L11", "L12", "L13", "L14", "L15", "L33", "R9"]),
-    ("virtual machines", &["L16", "L17", "L18", "R8"]),
     ("Portainer", &["L31", "R5"]),
 ];
 

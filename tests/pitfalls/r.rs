@@ -1,13 +1,14 @@
 //! Races and waits.
 
+use phoenix::config::Dir;
 use phoenix::event::{Event, Step};
 use phoenix::host::{Host as _, HostError};
 use phoenix::model::GuestId;
 use phoenix::plan::Verb;
 
 use super::{ALL, platform};
+use crate::support::inside::Inside;
 use crate::support::scenario::{Ran, Scenario, container, id};
-use phoenix::config::Dir;
 
 /// Where in the run something was told.
 fn at(ran: &Ran, what: impl Fn(&Event) -> bool) -> usize {
@@ -92,4 +93,14 @@ fn r10_a_template_is_shut_down_and_not_killed() {
     let of = |verb: &str| commands.iter().position(|command| command.starts_with(&format!("pct {verb} 900")));
     assert!(of("shutdown").unwrap() < of("template").unwrap(), "{commands:?}");
     assert_eq!(of("stop"), None, "{commands:?}");
+}
+
+#[test]
+fn r8_a_run_leaves_nothing_where_another_one_could_find_it() {
+    let mut scenario = Scenario::machines();
+    scenario.create(&[9000, 1001]).is_fine();
+    let inside = Inside::vm(&scenario, 1001);
+    // The share that the old program handed its scripts over by, and what else was common ground.
+    let left: Vec<String> = ["/data", "/tmp", "/var/tmp"].iter().flat_map(|place| inside.files(place)).collect();
+    assert!(left.is_empty(), "{left:?}");
 }

@@ -19,6 +19,11 @@ impl Inside {
         Inside { sandbox: scenario.sandbox(), place: Place::Guest(id(number), GuestKind::Lxc) }
     }
 
+    /// The virtual machine of this id.
+    pub fn vm(scenario: &Scenario, number: u32) -> Inside {
+        Inside { sandbox: scenario.sandbox(), place: Place::Guest(id(number), GuestKind::Vm) }
+    }
+
     /// The node itself.
     pub fn node(scenario: &Scenario) -> Inside {
         Inside { sandbox: scenario.sandbox(), place: Place::Node }
