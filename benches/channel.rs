@@ -1,4 +1,4 @@
-//! What a question to a container costs: over the channel, and by one `lxc-attach` of its own.
+//! What a question to a guest costs: over the channel, and by one `lxc-attach` of its own; and by a guest agent.
 
 use std::hint::black_box;
 use std::process::Command;
@@ -9,6 +9,9 @@ use phoenix::host::interrupt::Interrupt;
 use phoenix::host::local::Local;
 use phoenix::op::Op;
 
+#[path = "../tests/support/agent.rs"]
+#[allow(clippy::unwrap_used, dead_code, reason = "shared with the tests, which use more of it")]
+mod agent;
 #[path = "../tests/support/container.rs"]
 #[allow(clippy::unwrap_used, dead_code, reason = "shared with the tests, which use more of it")]
 mod container;
@@ -55,5 +58,20 @@ fn channel(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, channel);
+/// The shell starts anew for each batch, so small questions belong together.
+fn guest_agent(criterion: &mut Criterion) {
+    let agent = agent::Agent::boot();
+    let host = agent.host();
+    let stat = || Op::Stat { path: "/etc/hostname".to_owned() };
+    let mut group = criterion.benchmark_group("guest agent");
+    for count in [1, 100] {
+        let ops: Vec<Op> = (0..count).map(|_| stat()).collect();
+        group.bench_function(format!("{count} stats in one batch"), |bench| {
+            bench.iter(|| black_box(host.perform(agent.place(), &ops).expect("an answer")));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, channel, guest_agent);
 criterion_main!(benches);

@@ -6,6 +6,8 @@ mod agent;
 mod channel;
 #[path = "host/claims.rs"]
 mod claims;
+#[path = "host/emulated.rs"]
+mod emulated;
 #[path = "host/http.rs"]
 mod http;
 #[path = "host/interrupt.rs"]

@@ -98,6 +98,11 @@ fn cases() -> Vec<Case> {
         .collect()
 }
 
+/// All cases, asked of a machine through its channel.
+pub fn holds(host: &Local, place: Place) {
+    run_all(&cases(), &mut |ops| host.perform(place, ops).unwrap());
+}
+
 /// Runs all cases and fails with everything that went otherwise.
 fn run_all(cases: &[Case], perform: &mut dyn FnMut(&[Op]) -> Vec<OpResult>) {
     let wrong: Vec<String> = cases.iter().flat_map(|case| case.run(perform)).collect();
@@ -147,25 +152,19 @@ fn the_model_answers_as_a_machine_does() {
 #[test]
 fn a_real_container_answers_so_through_its_channel() {
     let container = Container::boot();
-    let host = Local::new(Interrupt::new()).unwrap();
-    let mut perform = |ops: &[Op]| host.perform(container.place(), ops).unwrap();
-    run_all(&cases(), &mut perform);
+    holds(&Local::new(Interrupt::new()).unwrap(), container.place());
 }
 
 #[test]
-fn a_guest_agent_answers_so_over_its_socket() {
+fn a_real_guest_agent_answers_so_over_its_socket() {
     let agent = Agent::boot();
-    let host = agent.host();
-    let mut perform = |ops: &[Op]| host.perform(agent.place(), ops).unwrap();
-    run_all(&cases(), &mut perform);
+    holds(&agent.host(), agent.place());
 }
 
 #[test]
-fn a_guest_agent_answers_so_by_qm() {
+fn a_real_guest_agent_answers_so_by_qm() {
     let agent = Agent::boot();
-    let host = agent.host_with_qm();
-    let mut perform = |ops: &[Op]| host.perform(agent.place(), ops).unwrap();
-    run_all(&cases(), &mut perform);
+    holds(&agent.host_with_qm(), agent.place());
 }
 
 #[test]

@@ -229,7 +229,7 @@ fn cache() -> PathBuf {
 }
 
 /// The root file system that all containers of a release share; made by whoever comes first.
-fn base(release: &str) -> PathBuf {
+pub fn base(release: &str) -> PathBuf {
     let cache = cache();
     fs::create_dir_all(&cache).unwrap();
     let lock = File::create(cache.join(format!("lock-{release}"))).unwrap();

@@ -1,7 +1,8 @@
-//! What tests of several rooms share: a real container of this machine, QEMU's guest agent in one, and whole runs in the
-//! sandbox.
+//! What tests of several rooms share: a real container of this machine, QEMU's guest agent in one, a real virtual machine,
+//! and whole runs in the sandbox.
 
 pub mod agent;
 pub mod container;
+pub mod emulated;
 pub mod inside;
 pub mod scenario;

@@ -88,6 +88,11 @@ impl Socket {
         }
     }
 
+    /// Whether it is held, because the agent answered last.
+    pub(super) fn is_open(&self) -> bool {
+        self.connection.is_some()
+    }
+
     /// Leaves the agent to others.
     pub(super) fn rest(&mut self) {
         self.connection = None;
@@ -161,10 +166,9 @@ impl Socket {
             match answer {
                 // Only a thaw is let through now, so the socket must be free.
                 Err(words) if words.contains("frozen") && Instant::now() < until => sleep(BACK_OFF).await,
-                Err(words) => return Err(No::Refused(words)),
-                Ok(value) => {
+                answer => {
                     self.connection = Some(connection);
-                    return Ok(value);
+                    return answer.map_err(No::Refused);
                 }
             }
         }
@@ -297,4 +301,162 @@ fn refusal(words: &str) -> String {
         );
     }
     format!("it refuses: {words}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    const SHORT: Manners = Manners {
+        first: Duration::from_millis(300),
+        handshake: Duration::from_millis(100),
+        silence: Duration::from_secs(2),
+        absence: Duration::from_millis(100),
+        reply: Duration::from_millis(100),
+        burst: Duration::from_secs(1),
+    };
+
+    /// What an agent says to a request; nothing if it is silent.
+    type Script = Box<dyn FnMut(&str) -> Option<&'static str> + Send>;
+
+    /// Runs `true` by an agent that serves one client at a time, as QEMU does. What it says to a handshake before it
+    /// answers is `stale`. Answers too how many clients it had.
+    fn run(stale: &'static [u8], script: Script) -> (Result<Said, Trouble>, usize) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().expect("a directory");
+            let path = dir.path().join("100.qga");
+            let listener = UnixListener::bind(&path).expect("a socket");
+            let clients = Arc::new(Mutex::new(0));
+            tokio::spawn(serve(listener, stale, script, Arc::clone(&clients)));
+            let said = match Socket::open(&path, SHORT).await {
+                Ok(Some(mut socket)) => socket.run(&["/bin/true"], b"", Duration::from_secs(5)).await,
+                Ok(None) => panic!("the socket is there"),
+                Err(trouble) => Err(trouble),
+            };
+            let clients = *clients.lock().expect("not poisoned");
+            (said, clients)
+        })
+    }
+
+    async fn serve(listener: UnixListener, stale: &'static [u8], mut script: Script, clients: Arc<Mutex<usize>>) {
+        while let Ok((client, _)) = listener.accept().await {
+            *clients.lock().expect("not poisoned") += 1;
+            let mut client = BufReader::new(client);
+            let mut line = Vec::new();
+            while client.read_until(b'\n', &mut line).await.is_ok_and(|count| count > 0) {
+                let text = String::from_utf8_lossy(&line).replace('\u{fffd}', "");
+                let request: Value = serde_json::from_str(&text).expect("JSON");
+                let command = request["execute"].as_str().expect("a command");
+                let answer = if command == "guest-sync-delimited" {
+                    let answer = format!("{}\n", json!({ "return": request["arguments"]["id"] }));
+                    Some([stale, &[DELIMITER], answer.as_bytes()].concat())
+                } else {
+                    script(command).map(|answer| format!("{answer}\n").into_bytes())
+                };
+                if client.write_all(&answer.unwrap_or_default()).await.is_err() {
+                    break;
+                }
+                line.clear();
+            }
+        }
+    }
+
+    /// Every request is answered in turn; the last answer again and again.
+    fn in_turn(answers: &'static [Option<&'static str>]) -> Script {
+        let mut at = 0;
+        Box::new(move |_| {
+            at = (at + 1).min(answers.len());
+            answers[at - 1]
+        })
+    }
+
+    const PID: Option<&str> = Some(r#"{"return": {"pid": 7}}"#);
+    const RUNS: Option<&str> = Some(r#"{"return": {"exited": false}}"#);
+    const DONE: Option<&str> = Some(r#"{"return": {"exited": true, "exitcode": 3, "out-data": "AP8="}}"#);
+    const FROZEN: Option<&str> = Some(
+        r#"{"error": {"class": "CommandNotFound", "desc": "Command guest-exec has been disabled: the agent is in frozen state"}}"#,
+    );
+
+    #[test]
+    fn what_others_left_behind_is_not_taken_for_an_answer() {
+        let stale = b"{\"return\": {\"pid\": 1}}\n{\"return\": {\"exi\xff{\"return\": 1}\n{\"return\": {}}\n";
+        let (said, clients) = run(stale, in_turn(&[PID, RUNS, DONE]));
+        let said = said.expect("an answer");
+        assert_eq!((said.code, said.stdout.as_slice()), (3, &b"\0\xff"[..]));
+        assert_eq!(clients, 1);
+    }
+
+    #[test]
+    fn a_look_that_is_not_answered_is_repeated_over_a_fresh_connection() {
+        let (said, clients) = run(b"", in_turn(&[PID, None, RUNS, DONE]));
+        assert_eq!(said.expect("an answer").code, 3);
+        assert_eq!(clients, 2);
+    }
+
+    #[test]
+    fn a_start_that_is_not_answered_is_never_repeated() {
+        let (said, _) = run(b"", in_turn(&[None, PID, DONE]));
+        assert!(matches!(said, Err(Trouble::Lost(_))));
+    }
+
+    #[test]
+    fn nobody_is_kept_out_while_a_program_runs() {
+        let (said, clients) = run(b"", in_turn(&[PID, RUNS, RUNS, RUNS, RUNS, RUNS, RUNS, DONE]));
+        assert_eq!(said.expect("an answer").code, 3);
+        assert_eq!(clients, 4, "one for the first looks, then one for each");
+    }
+
+    #[test]
+    fn frozen_file_systems_are_waited_for() {
+        let (said, clients) = run(b"", in_turn(&[FROZEN, FROZEN, PID, DONE]));
+        assert_eq!(said.expect("an answer").code, 3);
+        assert_eq!(clients, 3, "the thaw must get through");
+        let (said, _) = run(b"", in_turn(&[FROZEN]));
+        assert!(matches!(said, Err(Trouble::Unreachable(reason)) if reason.contains("frozen")));
+    }
+
+    #[test]
+    fn an_agent_that_may_not_run_programs_says_what_to_do() {
+        let refused = Some(
+            r#"{"error": {"class": "CommandNotFound", "desc": "Command guest-exec has been disabled: the command is not allowed"}}"#,
+        );
+        let (said, _) = run(b"", Box::new(move |_| refused));
+        assert!(matches!(said, Err(Trouble::Unreachable(reason)) if reason.contains("block-rpcs")));
+    }
+
+    #[test]
+    fn a_forgotten_program_is_lost() {
+        let unknown = Some(r#"{"error": {"class": "GenericError", "desc": "Invalid parameter 'pid'"}}"#);
+        let mut begun = false;
+        let (said, _) = run(b"", Box::new(move |_| if std::mem::replace(&mut begun, true) { unknown } else { PID }));
+        assert!(matches!(said, Err(Trouble::Lost(reason)) if reason.contains("Invalid parameter 'pid'")));
+    }
+
+    #[test]
+    fn silence_is_told_at_once() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().expect("a directory");
+            let path = dir.path().join("100.qga");
+            // QEMU takes the connection also when no agent runs.
+            let listener = UnixListener::bind(&path).expect("a socket");
+            tokio::spawn(async move {
+                while let Ok((mut client, _)) = listener.accept().await {
+                    let _ = client.read_to_end(&mut Vec::new()).await;
+                }
+            });
+            let begun = Instant::now();
+            let silent = Socket::open(&path, SHORT).await;
+            assert!(matches!(silent, Err(Trouble::Unreachable(reason)) if reason == SILENT));
+            assert!(begun.elapsed() < Duration::from_secs(1));
+            std::fs::remove_file(&path).expect("it is there");
+            assert!(matches!(Socket::open(&path, SHORT).await, Ok(None)), "`qm` knows more");
+        });
+    }
 }
