@@ -123,8 +123,9 @@ impl Socket {
             sleep(pause).await;
             let status = match self.ask("guest-exec-status", &who).await {
                 Ok(status) => status,
-                // An agent that did not answer in time is asked again; one that was restarted knows nothing any more.
+                // An agent that cannot answer now is asked again; one that was restarted knows nothing any more.
                 Err(No::Reply(_)) if Instant::now() < until => continue,
+                Err(No::Refused(words)) if frozen(&words) && Instant::now() < until => continue,
                 Err(No::Contact(reason) | No::Reply(reason)) => return Err(Trouble::Lost(reason)),
                 Err(No::Refused(words)) => {
                     return Err(Trouble::Lost(format!(
@@ -165,7 +166,7 @@ impl Socket {
             };
             match answer {
                 // Only a thaw is let through now, so the socket must be free.
-                Err(words) if words.contains("frozen") && Instant::now() < until => sleep(BACK_OFF).await,
+                Err(words) if frozen(&words) && Instant::now() < until => sleep(BACK_OFF).await,
                 answer => {
                     self.connection = Some(connection);
                     return answer.map_err(No::Refused);
@@ -206,7 +207,8 @@ impl Socket {
 }
 
 /// What a silent agent means.
-pub(super) const SILENT: &str = "it does not answer: the machine may still be starting, or `qemu-guest-agent` is not installed or not running in it";
+pub(super) const SILENT: &str = "it does not answer: the machine may still be starting, a backup may keep it busy, or \
+                                 `qemu-guest-agent` is not installed or not running in it";
 
 /// An open connection, with the handshake behind it.
 struct Connection {
@@ -289,9 +291,14 @@ fn said(status: &Value) -> Option<Said> {
     })
 }
 
+/// Whether the agent does nothing but thaw now.
+fn frozen(words: &str) -> bool {
+    words.contains("frozen")
+}
+
 /// What the agent's refusal to run a program means.
 fn refusal(words: &str) -> String {
-    if words.contains("frozen") {
+    if frozen(words) {
         return format!("its file systems are frozen, as for a backup ({words})");
     }
     if words.contains("disabled") || words.contains("not been found") || words.contains("not allowed") {

@@ -41,7 +41,7 @@ run() {
         <"$dir/calls" >"$dir/answers" 2>"$dir/said"
     code=$?
     size=$(stat -c %s "$dir/answers")
-    tail -c 4096 "$dir/said" >&2
+    if [ -s "$dir/said" ]; then tail -c 4096 "$dir/said" >&2; fi
     if [ "$size" -le "$2" ]; then
         { echo "$code $size -"; cat "$dir/answers"; } | send
         rm -rf "$dir"
