@@ -9,6 +9,7 @@
 //! | `ca` | step-ca | health, roots, provisioners, signing with one-time tokens, ACME directories |
 //! | `traefik` | Traefik 3 | ping, its API about routers and services, redirections |
 //! | `nginx` | nginx | redirections, static answers, the certificates of its servers; `nginx -t` |
+//! | `portainer` | Portainer and its agent, in containers | status, first administrator, sessions; the agent's ping |
 //! | `docker` | Docker | what runs in its containers, on their published ports; `docker`, `docker compose`, `dockerd` |
 
 mod authority;
@@ -17,6 +18,7 @@ mod docker;
 mod duration;
 mod nginx;
 mod nginx_config;
+mod portainer;
 mod step_init;
 mod tls;
 mod token;
@@ -38,6 +40,14 @@ type Chain = Vec<CertificateDer<'static>>;
 trait Double: Sync {
     /// TCP ports that it listens on by its configuration.
     fn ports(&self, served: &mut Served) -> Vec<u16>;
+
+    /// What happens when the container starts that it runs in.
+    ///
+    /// # Errors
+    /// What it writes to its log before it ends.
+    fn start(&self, _served: &mut Served) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Certificates that it shows to clients which ask for this name; none where the port speaks plain HTTP.
     ///
@@ -61,7 +71,6 @@ struct Served<'s> {
     /// Program and arguments of its unit, or the command line of its container.
     argv: Vec<String>,
     /// The container that it runs in.
-    #[expect(dead_code, reason = "for the doubles of images")]
     container: Option<docker::Container>,
 }
 

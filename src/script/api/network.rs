@@ -7,7 +7,7 @@ use rhai::Dynamic;
 use serde_json::json;
 
 use super::given::from_json;
-use super::signature::{Kind, Signature, Type, optional, required};
+use super::signature::{Kind, Parameter, Signature, Type, optional, required};
 use super::{Answer, Given, Verb, verb};
 use crate::command::Effect;
 use crate::machine::{Authority, CertificateSpec, Condition, Wait};
@@ -21,6 +21,9 @@ const MACHINE: &[Type] = &[Type::Guest, Type::Node];
 const ROOT: &str = "step_ca/root.crt";
 const URL: &str = "step_ca/url";
 
+const VERIFY: Parameter =
+    optional("verify", Kind::Bool, "false believes anybody: only to look at what makes its own certificate");
+
 pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
     verb(
         Signature::method(MACHINE, "wait_for", "Waits until something holds; at the deadline the last answer is the error.")
@@ -28,6 +31,7 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
                 optional("port", Kind::Port, "something listens on this TCP port of the machine"),
                 optional("http", Kind::Text, "this URL answers with a status below 400, as the node sees it"),
                 optional("roots", Kind::Content, "certificates (PEM) to believe for `http`; the node's own if not given"),
+                VERIFY,
                 optional("file", Kind::Path, "this path exists"),
                 optional("command", Kind::Command, "this program succeeds"),
                 optional("unit", Kind::Text, "this unit is active"),
@@ -45,6 +49,7 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
         .takes(&[required("url", Kind::Text, "absolute URL")])
         .options(&[
             optional("roots", Kind::Content, "certificates (PEM) to believe; the node's own trust store if not given"),
+            VERIFY,
             optional("method", Kind::Text, "`GET` if not given"),
             optional("headers", Kind::Contents, "additional headers; may hold secrets"),
             optional("body", Kind::Content, "body; may hold secrets"),
@@ -78,6 +83,7 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
 fn trust(given: &Given<Arc<Run>>) -> Result<Trust, Raised> {
     Ok(match given.maybe_sealed("roots")? {
         Some(roots) => Trust::Roots(roots.expose().to_owned()),
+        None if given.maybe_bool("verify") == Some(false) => Trust::Anybody,
         None => Trust::System,
     })
 }

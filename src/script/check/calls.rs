@@ -231,6 +231,13 @@ impl Checker<'_> {
         if standard().is_special(name) || matches!(on, Type::Map | Type::Params | Type::Function) {
             return Type::Any;
         }
+        let takes = |signature: &&Signature| {
+            let (fewest, most) = signature.arity();
+            (fewest..=most).contains(&args.len())
+        };
+        if on == Type::Any && self.vocabulary.anywhere(name).iter().any(takes) {
+            return Type::Any;
+        }
         if !forms.is_empty() {
             let known = counts(forms.iter().map(|form| form.params.len() - 1));
             self.error("arity", at, format!("`{name}` takes {known}, not {}", args.len()), None);

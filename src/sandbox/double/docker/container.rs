@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::sandbox::double::Served;
@@ -39,6 +40,8 @@ pub(in crate::sandbox::double) struct Container {
     pub exit_code: i32,
     /// What it printed.
     pub log: String,
+    /// When it was started last.
+    pub started: Timestamp,
 }
 
 /// A published port.
@@ -102,7 +105,6 @@ impl Container {
     }
 
     /// Where a path inside the container lies on the machine; none if it is the container's own.
-    #[expect(dead_code, reason = "for the doubles of images")]
     pub fn path(&self, inside: &str) -> Option<String> {
         let below = |mount: &Mount| {
             let rest = inside.strip_prefix(mount.target.trim_end_matches('/'))?;
@@ -116,9 +118,14 @@ impl Container {
         Served { inside, argv: self.command.clone(), container: Some(self.clone()) }
     }
 
-    /// Starts it: it runs on, or ends at once where its command says so.
-    pub(super) fn start(&mut self) {
-        (self.log, self.exit_code, self.state) = match ends(&self.command) {
+    /// Starts it: it runs on, or ends at once where its command or its image's double says so.
+    pub(super) fn start(&mut self, inside: &mut dyn Inside) {
+        self.started = inside.identity().now;
+        let refused = match super::of_image(&self.image) {
+            Some(double) => double.start(&mut self.served(inside)).err().map(|log| (1, log + "\n")),
+            None => None,
+        };
+        (self.log, self.exit_code, self.state) = match refused.or_else(|| ends(&self.command)) {
             Some((code, log)) => (log, code, "exited".to_owned()),
             None => (String::new(), 0, "running".to_owned()),
         };

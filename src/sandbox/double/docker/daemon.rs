@@ -147,7 +147,7 @@ fn start(inside: &mut dyn Inside, config: &Map<String, Value>) -> Result<(), Pri
     let mut state = State::read(inside);
     for container in state.containers.iter_mut().filter(|container| container.is_running()) {
         match container.restart.split(':').next() {
-            Some("always" | "unless-stopped" | "on-failure") => container.start(),
+            Some("always" | "unless-stopped" | "on-failure") => container.start(inside),
             _ => container.stop(),
         }
     }

@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use crate::request::Response;
 use crate::sandbox::programs::Inside;
 
-use super::{Chain, Double, Exchange, Served};
+use super::{Chain, Double, Exchange, Served, portainer};
 use state::State;
 
 pub(super) use container::Container;
@@ -37,7 +37,11 @@ pub(super) struct Docker;
 
 /// Doubles of what runs in containers, by the image's name without its tag. They are asked with the container's own
 /// ports, and find its command line in [`Served::argv`], mounts and environment in [`Served::container`].
-const IMAGES: &[(&str, &dyn Double)] = &[];
+const IMAGES: &[(&str, &dyn Double)] = &[
+    ("portainer/portainer-ce", &portainer::Portainer),
+    ("portainer/portainer-ee", &portainer::Portainer),
+    ("portainer/agent", &portainer::Agent),
+];
 
 /// What a call prints, and its exit status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -131,7 +131,7 @@ impl State {
             }
         }
         pass(inside, START);
-        self.containers[at].start();
+        self.containers[at].start(inside);
         // Others have to see its ports at once.
         self.keep(inside).map_err(|printed| printed.stderr)
     }
