@@ -2,6 +2,7 @@
 
 mod ca;
 mod changes;
+mod portainer;
 mod programs;
 mod services;
 mod units;

@@ -22,7 +22,9 @@ impl Double for Agent {
         let socket = "/var/run/docker.sock";
         match container(served)?.path(socket) {
             Some(_) => Ok(()),
-            None => Err(format!("unable to retrieve information from Docker: dial unix {socket}: no such file or directory")),
+            None => Err(format!(
+                "unable to retrieve information from Docker: dial unix {socket}: no such file or directory"
+            )),
         }
     }
 

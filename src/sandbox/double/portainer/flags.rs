@@ -68,7 +68,8 @@ impl Flags {
                 flags.http = None;
                 continue;
             }
-            let known = ["bind", "bind-https", "sslcert", "sslkey", "admin-password", "admin-password-file", "setup-token"];
+            let known =
+                ["bind", "bind-https", "sslcert", "sslkey", "admin-password", "admin-password-file", "setup-token"];
             if !known.contains(&name) && !OTHERS.contains(&name) {
                 return Err(format!("portainer: error: unknown long flag '--{name}', try --help"));
             }
