@@ -8,6 +8,7 @@ mod cloud_init;
 mod docker;
 mod gpus;
 mod old;
+mod portainer;
 mod real;
 mod stand;
 

@@ -29,6 +29,7 @@ const SERVER_IMAGES: [&str; 2] = ["portainer/portainer-ce", "portainer/portainer
 /// Completes the drafts.
 pub fn derive(site: &Site, drafts: &mut [Draft], root: &Fields, catalogue: &Catalogue) {
     let image = AgentImage::of(site, root);
+    admin_user(site, root);
     let declared: BTreeMap<GuestId, (Origin, bool)> =
         drafts.iter().map(|Draft { guest, .. }| (guest.id, (guest.origin.clone(), lists(guest, DOCKER)))).collect();
     for draft in drafts {
@@ -37,7 +38,7 @@ pub fn derive(site: &Site, drafts: &mut [Draft], root: &Fields, catalogue: &Cata
             PortainerRole::Agent => Some("agent"),
             PortainerRole::None | PortainerRole::Infrastructure => None,
         };
-        if let Some(role) = role.filter(|_| catalogue.get(ScriptKind::Feature, PORTAINER).is_some()) {
+        if let Some(role) = role {
             if !has_docker(draft.guest.id, &declared) {
                 draft.guest.features.push(DOCKER.to_owned());
             }
@@ -102,6 +103,7 @@ fn portainer<'p>(site: &Site, guest: &Guest, role: &str, image: &AgentImage) -> 
             ("port", declared.server_port.map(|port| json!(port))),
             ("hostname", declared.hostname.clone().or(published).map(|name| json!(name))),
             ("admin_secret", secret.map(|secret| json!(secret.name))),
+            ("data", guest.vm.nfs.first().map(|volume| json!(format!("{}/portainer", volume.mount_point)))),
         ]);
     } else {
         found.push(("port", declared.agent_port.map(|port| json!(port))));
@@ -134,6 +136,16 @@ impl AgentImage {
         let name = name.split('@').next().map(str::to_owned);
         AgentImage { name, version: version.map(str::to_owned) }
     }
+}
+
+/// The first administrator comes with the server's first start, where it cannot be called otherwise.
+fn admin_user(site: &Site, root: &Fields) {
+    let Some(name) = site.node.setup.portainer.admin_user.as_deref().filter(|name| *name != "admin") else { return };
+    let span = root.value.at("portainer_api.admin_user").map_or(0..0, |value| value.span.clone());
+    let finding =
+        Finding::warning("admin-user", format!("Portainer's first administrator is called `admin`, not `{name}`"));
+    root.file
+        .report(finding.hint("write `admin`, or leave it out: an account of another name is made in Portainer"), span);
 }
 
 /// Takes away a stack that runs the server once more: the feature runs it. The stack's firewall rules stay.
