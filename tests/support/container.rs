@@ -224,7 +224,7 @@ fn take_slot() -> (u32, File) {
     free.expect("no more than 250 containers at once")
 }
 
-fn cache() -> PathBuf {
+pub fn cache() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/containers")
 }
 
@@ -276,7 +276,7 @@ fn sources(release: &str) -> String {
 }
 
 /// Runs a shell command on this machine; answers its standard output.
-fn sh(script: &str) -> String {
+pub fn sh(script: &str) -> String {
     let output = Command::new("sh").args(["-c", script]).stdin(Stdio::null()).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(
