@@ -286,6 +286,7 @@ fn every_verb_that_shows_something_has_json() {
     let user = User::new();
     for words in [
         &["status"][..],
+        &["health", "900"],
         &["graph"],
         &["check"],
         &["config", "show"],

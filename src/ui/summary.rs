@@ -60,11 +60,13 @@ pub fn render(story: &Story, telling: Telling, verbose: bool) -> String {
 /// `critical path: 900 (33.8s) -> 103 (24.9s)`: what a run that did something took so long for, if it is not one guest.
 fn critical_path(story: &Story) -> String {
     let idle = story.ended(|outcome| *outcome == Outcome::Changed) == 0;
-    if idle || story.critical_path.len() < 2 {
+    // Guests that were only looked at would be told as `0.0s`.
+    let shares = story.critical_path.iter().filter(|share| share.elapsed.as_millis() >= 50);
+    let shares = shares.map(|share| format!("{} ({})", share.guest, time::short(share.elapsed))).collect::<Vec<_>>();
+    if idle || shares.len() < 2 {
         return String::new();
     }
-    let shares = story.critical_path.iter().map(|share| format!("{} ({})", share.guest, time::short(share.elapsed)));
-    paint(DIM, format!("critical path: {}", shares.collect::<Vec<_>>().join(" -> "))) + "\n"
+    paint(DIM, format!("critical path: {}", shares.join(" -> "))) + "\n"
 }
 
 fn heading(id: GuestId, guest: &GuestStory) -> String {

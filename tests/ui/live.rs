@@ -146,8 +146,8 @@ fn seven_guests_on_eighty_columns() {
   33.8s   600 base         done                     changed   33.8s
  503 ca          feature step_ca          1m03s
  501 gateway     snapshot pre-configured  1m02s
- 502 router      ready                    57.6s waits for an address of its ow…
-6000 vm-template ready                    55.6s waits for the guest agent, whi…
+ 502 router      ready                    57.6s waits: an address of its own o…
+6000 vm-template ready                    55.6s waits: the guest agent, which …
 5001 portainer   app portainer             0.0s
 1 of 7 guests done in 1m37s";
     assert_eq!(format!("\n{}", lines.join("\n")), expected);
@@ -213,8 +213,8 @@ fn wide_characters_and_control_codes_do_no_harm() {
     run.waits(2.0, 601, "two\nlines\u{1b}[2J and\ttabs");
     let lines = screen.becomes(|lines| lines.last().is_some_and(|line| line.contains("2.0s")));
     let expected = "
-600 日本語のとて…  feature x   1.0s waits for 一二三四五六…
-601 b              feature x   1.0s waits for two lines [2…
+600 日本語のとて…  feature x   1.0s waits: 一二三四五六七…
+601 b              feature x   1.0s waits: two lines [2J a…
 0 of 2 guests done in 2.0s";
     assert_eq!(format!("\n{}", lines.join("\n")), expected);
 }
@@ -259,6 +259,17 @@ fn who_asks_to_stop_sees_what_is_being_finished() {
     assert!(lines[1].starts_with("503 ca"), "{lines:#?}");
     run.0.leave();
     assert_eq!(screen.lines(), ["finishing 503 ca (start); Ctrl-C again stops at once"]);
+}
+
+#[test]
+fn nothing_lives_on_when_the_run_is_told() {
+    let screen = Screen::of(80, 24);
+    let run = Run::on(&screen, Verbosity::Quiet);
+    run.goes_on();
+    screen.becomes(has_run);
+    let critical_path = Vec::new();
+    run.at(99.0, Event::RunFinished { elapsed: Duration::ZERO, interrupted: false, critical_path });
+    assert_eq!(screen.lines(), Vec::<String>::new());
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl AtWork {
                 self.doing.insert(*guest, doing);
             }
             Event::Section { guest, label } => self.detail(*guest, label.clone()),
-            Event::Waiting { guest, on } => self.detail(*guest, format!("waits for {on}")),
+            Event::Waiting { guest, on } => self.detail(*guest, format!("waits: {on}")),
             Event::Change { guest, .. } | Event::Check { guest, .. } => self.detail(*guest, String::new()),
             Event::GuestFinished { guest, .. } => {
                 self.doing.remove(guest);

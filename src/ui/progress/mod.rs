@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::{Story, print};
-use crate::event::{Sink, Stamped};
+use crate::event::{Event, Sink, Stamped};
 use at_work::AtWork;
 use json::Json;
 use live::Live;
@@ -127,6 +127,10 @@ impl Sink for Progress {
             Show::Live(plain, live) => {
                 if let Some(line) = plain.line(&event, Some(live.columns())) {
                     live.above(&(line + "\n"));
+                }
+                // What is told of the run from now on must not find living lines where it prints.
+                if matches!(event.event, Event::RunFinished { .. }) {
+                    live.leave();
                 }
             }
             Show::Plain(plain) => {

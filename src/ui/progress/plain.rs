@@ -119,7 +119,7 @@ fn line(event: &Event, verbosity: Verbosity, names: &BTreeMap<GuestId, String>, 
             Some(format!("{}   {}{value}", who(guest), difference.what))
         }
         Event::Waiting { guest, on } if verbosity >= Verbosity::Verbose => {
-            Some(format!("{}   {}", who(guest), paint(DIM, format!("waits for {on}"))))
+            Some(format!("{}   {}", who(guest), paint(DIM, format!("waits: {on}"))))
         }
         Event::Did { guest, what, .. } if verbosity >= Verbosity::Commands => {
             let who = guest.as_ref().map(who).unwrap_or_default();
