@@ -36,7 +36,6 @@ const LATER: &[(&str, &[&str])] = &[
         &["P1", "P2", "P8", "P15", "P16", "P17", "P18", "P19", "L3", "L4", "L24", "L44", "R6", "S2", "S6", "S17"],
     ),
     ("sync of DNS, routes, certificates and stacks", &["L10", "L11", "L12", "L13", "L14", "L15", "L33", "R9"]),
-    ("Portainer", &["L31", "R5"]),
 ];
 
 /// The names of all tests that carry an id, with the id. Most are here; some are where their bench is.
