@@ -6,6 +6,7 @@
 mod pct;
 mod pveam;
 mod pvesh;
+mod pvesh_change;
 mod pvesm;
 mod qm;
 

@@ -1,10 +1,11 @@
-//! `pvesh`: the paths of the API that tools look at. `pvesh get` only, as JSON or, for single values, as text.
+//! `pvesh`: the paths of the API that tools look at, as JSON or, for single values, as text. Changes are in
+//! [`pvesh_change`].
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{bad_parameter, not_modelled, pct, pvesm, qm};
+use super::{bad_parameter, not_modelled, pct, pvesh_change, pvesm, qm};
 use crate::model::{GuestId, GuestKind};
 use crate::pve::argv::Call;
 use crate::pve::table::{Kind, table};
@@ -22,7 +23,10 @@ pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {
         ("ls", ["nodes", _, "lxc" | "qemu"]) => return Ok(0),
         ("get", parts) => get(s, call, path, parts)?,
         ("set" | "create" | "delete", _) => {
-            return Err(if known(&parts) { not_modelled(call) } else { no_handler(method, path) });
+            if !known(&parts) {
+                return Err(no_handler(method, path));
+            }
+            return pvesh_change::run(s, call, method, &parts);
         }
         _ => return Err(not_modelled(call)),
     };
