@@ -23,7 +23,7 @@ use crate::support::emulated::{Emulated, ID};
 use crate::support::scenario;
 
 /// Longest wait for the first boot, packages included; three minutes on a quiet machine.
-const PATIENCE: Duration = Duration::from_secs(900);
+const PATIENCE: Duration = Duration::from_secs(1800);
 
 fn run(argv: &[&str]) -> Op {
     Op::Exec(Exec {
