@@ -270,7 +270,5 @@ fn an_agent_that_dies_in_any_operation_leaves_a_run_that_the_next_one_completes(
             break;
         }
     }
-    // Which operation it was, or that the machine cannot be reached any more.
-    let named = |message: &String| message.contains("agent") || message.contains("1001");
-    assert!(!deaths.is_empty() && deaths.iter().all(named), "{deaths:#?}");
+    insta::assert_snapshot!(deaths.join("\n"));
 }
