@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod conformance;
 mod create;
+mod create_vm;
 mod engine;
 mod failures;
 mod features;
