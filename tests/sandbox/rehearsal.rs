@@ -156,21 +156,29 @@ fn what_nobody_can_know_is_unknown() {
 }
 
 #[test]
-fn a_program_that_only_the_real_guest_has_is_unknown_once_something_changed() {
-    let rehearsal = rehearsal();
-    rehearsal.perform(inside(201), &[write("/srv/app/new.conf", "predicted\n")]).unwrap();
-    for effect in [Effect::Read, Effect::Change] {
-        // The sandbox knows nginx, but has not looked whether this guest has it.
-        let check = Op::Exec(Exec {
-            argv: vec!["nginx".to_owned(), "-t".to_owned()],
-            env: Default::default(),
-            cwd: None,
-            stdin: None,
-            user: None,
-            timeout: std::time::Duration::from_secs(10),
-            effect,
-        });
-        let result = rehearsal.perform(inside(201), &[check]).unwrap().remove(0);
-        assert_eq!(result.unwrap_err().kind, OpErrorKind::Unknown);
-    }
+fn virtual_machines_are_read_through_their_agent_and_their_clones_are_predicted() {
+    let real = vm::defined(Options::default());
+    all_fine(&real, &["qm start 9000"]);
+    vm::until_answered(&real, 9000);
+    let machine = |guest| Place::Guest(id(guest), GuestKind::Vm);
+    real.perform(machine(9000), &[write("/root/real", "real\n")]).unwrap();
+    all_fine(&real, &["qm clone 9000 9001 --name copy --full 1", "qm stop 9001", "qm template 9001"]);
+    let mut found = inventory::parse(&real.perform(Place::Node, &inventory::ops("pve")).unwrap()).unwrap();
+    let details = real.perform(Place::Node, &inventory::details(&found)).unwrap();
+    found.complete(&details);
+    let real = OnlyLooked(Arc::new(real));
+    let world = World::of_node(&found, &real).unwrap();
+    let volume = &world.volumes()["tank:base-9001-disk-0"];
+    assert_eq!((volume.size, volume.format.as_str()), (20 << 30, "raw"));
+    let rehearsal = Sandbox::rehearse(world, Some(Arc::new(real)), Options::default());
+
+    assert_eq!(read(&rehearsal, machine(9000), "/root/real").as_deref(), Some("real\n"));
+    rehearsal.perform(machine(9000), &[write("/root/real", "predicted\n")]).unwrap();
+    assert_eq!(read(&rehearsal, machine(9000), "/root/real").as_deref(), Some("predicted\n"));
+
+    // The vendor's data are read from the real node.
+    all_fine(&rehearsal, &["qm clone 9001 101 --name web", "qm set 101 --ipconfig0 ip=10.77.0.60/24,gw=10.77.0.1"]);
+    all_fine(&rehearsal, &["qm start 101"]);
+    vm::until_answered(&rehearsal, 101);
+    assert_eq!(read(&rehearsal, machine(101), "/etc/hostname").as_deref(), Some("web\n"));
 }

@@ -24,7 +24,7 @@ fn on_node(sandbox: &Sandbox, op: Op) -> OpResult {
 }
 
 /// A template's machine, defined but not started.
-fn defined(options: Options) -> Sandbox {
+pub(super) fn defined(options: Options) -> Sandbox {
     let sandbox = Sandbox::in_memory(world(), options);
     on_node(&sandbox, fetch(IMAGE, None)).unwrap();
     on_node(&sandbox, write("/var/lib/vz/snippets/vendor.yaml", VENDOR)).unwrap();
@@ -64,7 +64,7 @@ fn run(sandbox: &Sandbox, guest: u32, argv: &[&str]) -> (i32, String, String) {
 }
 
 /// Waits for the agent; answers the seconds it took.
-fn until_answered(sandbox: &Sandbox, guest: u32) -> u64 {
+pub(super) fn until_answered(sandbox: &Sandbox, guest: u32) -> u64 {
     for second in 0..600 {
         match sandbox.perform(machine(guest), &[Op::Os]) {
             Ok(_) => return second,
@@ -77,14 +77,6 @@ fn until_answered(sandbox: &Sandbox, guest: u32) -> u64 {
 
 fn text(sandbox: &Sandbox, guest: u32, path: &str) -> Option<String> {
     read(sandbox, machine(guest), path)
-}
-
-fn read(sandbox: &Sandbox, place: Place, path: &str) -> Option<String> {
-    let op = Op::Read { path: path.to_owned(), limit: 1 << 20 };
-    match sandbox.perform(place, &[op]).unwrap().remove(0).unwrap() {
-        OpValue::Bytes(bytes) => bytes.map(|bytes| String::from_utf8(bytes).unwrap()),
-        other => panic!("{other:?}"),
-    }
 }
 
 #[test]
@@ -225,7 +217,6 @@ fn a_share_is_mounted_where_the_node_exports_it() {
     let sandbox = defined(Options::default());
     all_fine(&sandbox, &["qm start 9000"]);
     until_answered(&sandbox, 9000);
-    run(&sandbox, 9000, &["true"]);
     let mkdir = Op::MakeDir { path: "/mnt/share".to_owned(), attributes: Attributes::default() };
     sandbox.perform(machine(9000), &[mkdir]).unwrap();
     let mount = ["mount", "-t", "nfs4", "10.77.0.1:/srv/share", "/mnt/share"];
@@ -330,4 +321,41 @@ fn a_full_storage_refuses_machines_and_containers_in_its_own_words() {
     );
     assert!(sandbox.world().guests().next().is_none() && sandbox.world().volumes().is_empty());
     all_fine(&sandbox, &["qm create 9000 --scsi0 btr:1"]);
+}
+
+#[test]
+fn the_api_changes_what_the_tools_change() {
+    let sandbox = in_memory();
+    all_fine(
+        &sandbox,
+        &[
+            "pvesh create /nodes/pve/qemu --vmid 101 --name web --scsi0 tank:1",
+            "pvesh set /nodes/pve/qemu/101/config --memory 1024",
+            "pvesh create /nodes/pve/qemu/101/snapshot --snapname one",
+            "pvesh create /nodes/pve/qemu/101/clone --newid 102 --name copy",
+            "pvesh create /nodes/pve/qemu/101/status/start",
+        ],
+    );
+    let (_, json, _) = typed(&sandbox, "pvesh get /nodes/pve/qemu/101/status/current --output-format json");
+    let status: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((status["status"].as_str(), status["maxmem"].as_u64()), (Some("running"), Some(1 << 30)));
+    assert!(typed(&sandbox, "qm listsnapshot 101").1.contains("one"));
+    let refused = typed(&sandbox, "pvesh delete /nodes/pve/qemu/101");
+    assert_eq!((refused.0, refused.2.as_str()), (25, "VM 101 is running - destroy failed\n"));
+}
+
+#[test]
+fn machines_and_their_insides_are_kept_in_the_world_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("world");
+    let fresh = || defined(Options::default()).world();
+    let sandbox = Sandbox::open(&path, fresh, Options::default()).unwrap();
+    all_fine(&sandbox, &["qm start 9000", "qm snapshot 9000 one"]);
+    until_answered(&sandbox, 9000);
+    sandbox.perform(machine(9000), &[write("/root/kept", "yes")]).unwrap();
+    drop(sandbox);
+    let sandbox = Sandbox::open(&path, || unreachable!("it is kept"), Options::default()).unwrap();
+    assert_eq!(until_answered(&sandbox, 9000), 0);
+    assert_eq!(text(&sandbox, 9000, "/root/kept").as_deref(), Some("yes"));
+    assert!(sandbox.world().guest(id(9000)).unwrap().config.snapshots.contains_key("one"));
 }
