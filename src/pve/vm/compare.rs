@@ -57,11 +57,10 @@ fn at_once(key: &str, _doing: Doing) -> bool {
         return false;
     }
     let key = key.split(' ').next().unwrap_or(key);
-    match key.trim_end_matches(|c: char| c.is_ascii_digit()) {
-        "onboot" | "startup" | "tags" | "description" | "protection" | "hookscript" | "net" => true,
-        "balloon" | "shares" | "cpulimit" | "cpuunits" => true,
-        _ => false,
-    }
+    let hot = ["onboot", "startup", "tags", "description", "protection", "hookscript", "net"];
+    let limits = ["balloon", "shares", "cpulimit", "cpuunits"];
+    let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
+    hot.contains(&stem) || limits.contains(&stem)
 }
 
 fn means_nothing(part: &str, value: &str) -> bool {
