@@ -156,6 +156,26 @@ fn what_nobody_can_know_is_unknown() {
 }
 
 #[test]
+fn a_program_that_only_the_real_guest_has_is_unknown_once_something_changed() {
+    let rehearsal = rehearsal();
+    rehearsal.perform(inside(201), &[write("/srv/app/new.conf", "predicted\n")]).unwrap();
+    for effect in [Effect::Read, Effect::Change] {
+        // The sandbox knows nginx, but has not looked whether this guest has it.
+        let check = Op::Exec(Exec {
+            argv: vec!["nginx".to_owned(), "-t".to_owned()],
+            env: Default::default(),
+            cwd: None,
+            stdin: None,
+            user: None,
+            timeout: std::time::Duration::from_secs(10),
+            effect,
+        });
+        let result = rehearsal.perform(inside(201), &[check]).unwrap().remove(0);
+        assert_eq!(result.unwrap_err().kind, OpErrorKind::Unknown);
+    }
+}
+
+#[test]
 fn virtual_machines_are_read_through_their_agent_and_their_clones_are_predicted() {
     let real = vm::defined(Options::default());
     all_fine(&real, &["qm start 9000"]);
