@@ -78,7 +78,9 @@ fn plaintext_passwords_are_nowhere() {
 #[test]
 fn an_unknown_script_is_an_error_only_for_requests_that_need_it() {
     let mut catalogue = catalogue();
-    catalogue.features.remove("docker");
+    for feature in ["docker", "portainer"] {
+        catalogue.features.remove(feature);
+    }
     let loaded = load(&Dir::Real("tests/data/config/legacy/etc".into()), &catalogue);
     let site = loaded.site.as_ref().unwrap();
     let severe = |names: &[&str]| -> Vec<String> {
