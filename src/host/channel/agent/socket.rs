@@ -165,8 +165,10 @@ impl Socket {
                 }
             };
             match answer {
-                // Only a thaw is let through now, so the socket must be free.
-                Err(words) if frozen(&words) && Instant::now() < until => sleep(BACK_OFF).await,
+                // Only a thaw is let through now, so the socket must be free. While another handshake fits into the time.
+                Err(words) if frozen(&words) && Instant::now() + BACK_OFF + self.manners.handshake < until => {
+                    sleep(BACK_OFF).await;
+                }
                 answer => {
                     self.connection = Some(connection);
                     return answer.map_err(No::Refused);
