@@ -175,7 +175,6 @@ fn mistakes_are_answered_with_advice() {
     user.run(&["create", "gatewya"]).ends(2).says("did you mean `gateway`?");
     user.run(&["create"]).ends(2);
     user.run(&["--fault", "nonsense", "create", "900"]).ends(2).says("is no fault");
-    user.run(&["create", "1001"]).says("virtual machine");
     user.run(&["feature", "show", "trusted_cb"]).ends(2).says("did you mean `trusted_ca`?");
     let nowhere = Command::new(env!("CARGO_BIN_EXE_phoenix")).args(["--host", "nowhere", "status"]).output().unwrap();
     Ran::of(&nowhere).ends(2);

@@ -49,6 +49,8 @@ struct World {
     node: Body,
     guest: Body,
     now: jiff::Timestamp,
+    /// Time stands still whatever takes some.
+    still: bool,
     models: Models,
     faults: Faults,
     answer: Answer,
@@ -82,6 +84,7 @@ impl Bench {
             node: Body::of_template(Template::Debian13),
             guest: Body::of_template(Template::Debian13),
             now: "2030-05-01T12:00:00Z".parse().unwrap(),
+            still: false,
             models,
             faults: Faults::default(),
             answer: Box::new(|request, _| {
@@ -131,6 +134,7 @@ impl Bench {
             let (node, guest, now, faults) = (world.node.fork(), world.guest.fork(), world.now, world.faults.clone());
             let mut other = other.world();
             (other.node, other.guest, other.now, other.faults) = (node, guest, now, faults);
+            other.still = world.still;
         }
         other
     }
@@ -141,6 +145,11 @@ impl Bench {
 
     pub fn faults(&self, faults: Faults) {
         self.world().faults = faults;
+    }
+
+    /// Time stands still, so that moments that machines remember are the same whatever was done before.
+    pub fn stand_still(&self) {
+        self.world().still = true;
     }
 
     pub fn later(&self, duration: Duration) {
@@ -264,7 +273,9 @@ impl World {
             Place::Node => node.perform(op, &mut around(None, *now, models, faults.clone(), None)),
             Place::Guest(id, _) => guest.perform(op, &mut around(Some(id), *now, models, faults.clone(), Some(node))),
         };
-        self.now += answer.took;
+        if !self.still {
+            self.now += answer.took;
+        }
         answer.result
     }
 }

@@ -39,6 +39,7 @@ fn bench() -> Bench {
     let serves = UnitModel { serves: Some("docker".to_owned()), ..UnitModel::default() };
     models.units.insert("docker.service", serves);
     let bench = Bench::with(models);
+    bench.stand_still();
     for path in ["/usr/bin/docker", "/usr/bin/dockerd", "/usr/libexec/docker/cli-plugins/docker-compose"] {
         bench.put(path, "");
         let attributes = Attributes { mode: Some(0o755), ..Attributes::default() };

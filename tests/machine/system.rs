@@ -322,12 +322,11 @@ fn locale_and_time_zone() {
 #[test]
 fn a_mount_now_and_at_boot() {
     let bench = Bench::with(models());
-    bench.put("/etc/fstab", "# table\n192.0.2.1:/old /srv/data nfs4 defaults 0 0\n/dev/sda1 / ext4 defaults 0 1\n");
-    let mount =
-        Mount { source: "192.0.2.1:/a b".to_owned(), fstype: "nfs4".to_owned(), options: names(&["ro", "soft"]) };
+    bench.put("/etc/fstab", "# table\n/dev/sdb1 /srv/data ext4 defaults 0 0\n/dev/sda1 / ext4 defaults 0 1\n");
+    let mount = Mount { source: "LABEL=a b".to_owned(), fstype: "xfs".to_owned(), options: names(&["ro", "soft"]) };
     bench.machine().mount("/srv/data", &mount).unwrap();
     let table = bench.text("/etc/fstab").unwrap();
-    assert_eq!(table, "# table\n/dev/sda1 / ext4 defaults 0 1\n192.0.2.1:/a\\040b /srv/data nfs4 ro,soft 0 0\n");
+    assert_eq!(table, "# table\n/dev/sda1 / ext4 defaults 0 1\nLABEL=a\\040b /srv/data xfs ro,soft 0 0\n");
     silent(&bench, |machine| machine.mount("/srv/data", &mount));
     // Right in the table, but not mounted.
     bench.put("/proc/self/mounts", "/dev/sda1 / ext4 rw 0 0\n");

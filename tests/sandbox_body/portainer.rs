@@ -88,7 +88,7 @@ impl Machine {
         self.docker("docker rm -f portainer");
         let run =
             "docker run -d --name portainer -p 9443:9443 -p 9000:9000 -v /srv/data:/data -v /srv/conf:/run/portainer";
-        self.docker(&format!("{run} portainer/portainer-ce:{version} {}", arguments.join(" ")).trim_end().to_owned());
+        self.docker(format!("{run} portainer/portainer-ce:{version} {}", arguments.join(" ")).trim_end());
         let state = self.docker("docker ps -a --filter name=portainer --format {{.State}}").text();
         (state.trim().to_owned(), self.docker("docker logs portainer").text())
     }
