@@ -1,7 +1,7 @@
 //! JSON Schema (draft 2020-12) of every configuration file, for editors and for whoever writes these files by program.
 //!
-//! Nothing is listed here: fields, types, limits and defaults are what decoding asks for ([`super::asked`]), the words
-//! about them are those of `docs/configuration.md` ([`words`]). The schema describes our own spelling: what the
+//! Nothing is listed here: fields, types, limits and defaults are what decoding asks for (`asked`), the words
+//! about them are those of `docs/configuration.md` (`words`). The schema describes our own spelling: what the
 //! predecessor's files may say besides (quoted numbers, `null`, empty text, words in any case) is read, not offered.
 
 mod types;
