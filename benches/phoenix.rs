@@ -15,7 +15,8 @@ use phoenix::plan::{self, Request, Verb};
 use phoenix::script::{Library, Roots};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_phoenix");
-const CREATE: [&str; 5] = ["create", "900", "103", "101", "102"];
+const CONTAINERS: [&str; 5] = ["create", "900", "103", "101", "102"];
+const PLATFORM: [&str; 8] = ["create", "900", "103", "101", "102", "9000", "1001", "1002"];
 
 fn phoenix(world: &Path, words: &[&str]) {
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/etc");
@@ -40,10 +41,14 @@ fn whole_commands(criterion: &mut Criterion) {
     });
     let folder = tempfile::tempdir().unwrap();
     let world = folder.path().join("world");
-    group.bench_function("create four containers from nothing", |bencher| {
-        bencher.iter_batched(|| drop(fs::remove_file(&world)), |()| phoenix(&world, &CREATE), BatchSize::PerIteration);
-    });
-    group.bench_function("create them again, nothing to do", |bencher| bencher.iter(|| phoenix(&world, &CREATE)));
+    for (what, create) in [("four containers", &CONTAINERS[..]), ("the platform of seven guests", &PLATFORM[..])] {
+        group.bench_function(format!("create {what} from nothing"), |bencher| {
+            bencher.iter_batched(|| drop(fs::remove_file(&world)), |()| phoenix(&world, create), BatchSize::PerIteration);
+        });
+        group.bench_function(format!("create {what} again, nothing to do"), |bencher| {
+            bencher.iter(|| phoenix(&world, create));
+        });
+    }
     group.finish();
 }
 
