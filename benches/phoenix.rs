@@ -43,7 +43,11 @@ fn whole_commands(criterion: &mut Criterion) {
     let world = folder.path().join("world");
     for (what, create) in [("four containers", &CONTAINERS[..]), ("the platform of seven guests", &PLATFORM[..])] {
         group.bench_function(format!("create {what} from nothing"), |bencher| {
-            bencher.iter_batched(|| drop(fs::remove_file(&world)), |()| phoenix(&world, create), BatchSize::PerIteration);
+            bencher.iter_batched(
+                || drop(fs::remove_file(&world)),
+                |()| phoenix(&world, create),
+                BatchSize::PerIteration,
+            );
         });
         group.bench_function(format!("create {what} again, nothing to do"), |bencher| {
             bencher.iter(|| phoenix(&world, create));

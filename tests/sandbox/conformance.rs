@@ -9,7 +9,7 @@ use std::path::Path;
 use phoenix::sandbox::{Options, Sandbox, World, parse_world};
 
 /// Percentage of the recorded steps that must be equal.
-const EQUAL: usize = 94;
+const EQUAL: usize = 95;
 
 /// One recorded case.
 struct Case {
