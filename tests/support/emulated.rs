@@ -50,7 +50,7 @@ impl Emulated {
              -kernel {base}/vmlinuz -initrd {base}/initrd \
              -drive file={base}/disk.raw,if=virtio,format=raw,snapshot=on \
              -drive file={dir}/seed.iso,if=virtio,format=raw,readonly=on \
-             -netdev user,id=net0 -device virtio-net-pci,netdev=net0,mac=bc:24:11:00:00:01 \
+             -netdev user,id=net0,ipv6=off -device virtio-net-pci,netdev=net0,mac=bc:24:11:00:00:01 \
              -device virtio-serial -chardev socket,path={dir}/{id}.qga,server=on,wait=off,id=qga0 \
              -device virtserialport,chardev=qga0,name=org.qemu.guest_agent.0 -device virtio-rng-pci",
             base = base.display(),
