@@ -76,6 +76,19 @@ pub struct Share {
     pub elapsed: Duration,
 }
 
+/// What a run asked of the node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Processes of Proxmox's own tools.
+    pub proxmox: u64,
+    /// Other programs on the node.
+    pub programs: u64,
+    /// Channels opened into guests. Into a container it is one process on the node, into a virtual machine none.
+    pub channels: u64,
+    /// Round trips: programs, batches of Ops, requests.
+    pub round_trips: u64,
+}
+
 /// Weight of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -211,6 +224,8 @@ pub enum Event {
         interrupted: bool,
         /// The guests that the run took so long for, each started by the end of the one before.
         critical_path: Vec<Share>,
+        /// What it asked of the node.
+        asked: Asked,
     },
 }
 

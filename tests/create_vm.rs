@@ -140,3 +140,37 @@ fn a_run_with_machines_that_is_cut_off_at_any_moment_is_completed_by_the_next_on
         scenario.create(ALL).is_idle();
     }
 }
+
+#[test]
+fn a_pid_file_that_a_crashed_qemu_left_behind_is_no_running_machine() {
+    let mut scenario = Scenario::machines();
+    scenario.create(ALL).is_fine();
+    let crashed = |scenario: &mut Scenario| {
+        let pid = scenario.world().guest(id(1002)).unwrap().running.as_ref().map(|running| running.pid).unwrap();
+        scenario.on_the_node("qm stop 1002");
+        scenario.write_on_the_node("/var/run/qemu-server/1002.pid", &format!("{pid}\n"));
+    };
+    let runs = |scenario: &Scenario| {
+        let sight = phoenix::engine::observe(&scenario.sandbox()).unwrap();
+        sight.inventory.guests[&id(1002)].running
+    };
+    assert!(runs(&scenario));
+
+    crashed(&mut scenario);
+    assert!(!runs(&scenario), "its process is gone");
+    assert_eq!(scenario.rehearse(&[1002]).step(1002, &Step::Start), Some(&Outcome::Changed));
+    let ran = scenario.run(Verb::Start, &[1002]);
+    assert_eq!(*ran.outcome(1002), Outcome::Changed);
+    assert_eq!(ran.processes(), ["qm start 1002"]);
+    assert!(runs(&scenario));
+
+    crashed(&mut scenario);
+    // The process id of the file may have been given to somebody else since.
+    let other = scenario.world().guest(id(1001)).unwrap().running.as_ref().map(|running| running.pid).unwrap();
+    scenario.write_on_the_node("/var/run/qemu-server/1002.pid", &format!("{other}\n"));
+    assert!(!runs(&scenario), "it is the process of another machine");
+    let ran = scenario.create(&[1002]);
+    ran.is_fine();
+    assert_eq!(ran.processes(), ["qm start 1002"]);
+    scenario.create(ALL).is_idle();
+}

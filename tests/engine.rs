@@ -1,5 +1,6 @@
 //! The engine's own parts: order, marks, records, journals.
 
+mod counts;
 mod mark;
 mod memory;
 mod scheduler;

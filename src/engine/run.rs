@@ -220,7 +220,8 @@ impl Run {
         let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone();
         spans.sort_by_key(|span| self.plan.guests.iter().position(|planned| planned.id == span.guest));
         let critical_path = critical_path(&spans);
-        let event = Event::RunFinished { elapsed, interrupted, critical_path: critical_path.clone() };
+        let asked = self.stage.counts.asked();
+        let event = Event::RunFinished { elapsed, interrupted, critical_path: critical_path.clone(), asked };
         self.stage.tell(handles.keeper.as_ref(), event);
         let stale = self.stale(sight);
         let mut turns = self.turns.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -230,7 +231,7 @@ impl Run {
             let Turn { outcome, steps, pending, .. } = turn;
             Some(GuestSummary { id: planned.id, name, outcome, elapsed, steps, pending })
         });
-        Summary { guests: guests.collect(), run_id: self.id, stale, interrupted, elapsed, critical_path }
+        Summary { guests: guests.collect(), run_id: self.id, stale, interrupted, elapsed, critical_path, asked }
     }
 
     /// Guests outside this run that read artifacts which became other ones in it.

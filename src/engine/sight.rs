@@ -27,7 +27,7 @@ pub fn node_name(host: &dyn Host) -> Result<String> {
     Ok(results.first().map(inventory::node_name).transpose()?.unwrap_or_default())
 }
 
-/// Guests, storages, firewalls and records, in one round trip.
+/// Guests, storages, firewalls and records, in one round trip; where virtual machines have pid files, in two.
 ///
 /// # Errors
 /// When the node cannot be reached, or a file is not what it should be.
@@ -36,7 +36,7 @@ pub fn look(host: &dyn Host, node: &str) -> Result<Sight> {
     ops.push(record::read_all());
     let mut results = host.perform(Place::Node, &ops)?;
     let records = results.pop().map(|result| record::parse_all(&result)).transpose()?.unwrap_or_default();
-    Ok(Sight { inventory: inventory::parse(&results)?, records })
+    Ok(Sight { inventory: confirmed(host, inventory::parse(&results)?)?, records })
 }
 
 /// Guests, storages and firewalls, read again.
@@ -44,5 +44,14 @@ pub fn look(host: &dyn Host, node: &str) -> Result<Sight> {
 /// # Errors
 /// As [`look`].
 pub fn inventory(host: &dyn Host, node: &str) -> Result<Inventory> {
-    Ok(inventory::parse(&host.perform(Place::Node, &inventory::ops(node))?)?)
+    confirmed(host, inventory::parse(&host.perform(Place::Node, &inventory::ops(node))?)?)
+}
+
+/// A pid file whose QEMU is gone is no running machine.
+fn confirmed(host: &dyn Host, mut inventory: Inventory) -> Result<Inventory> {
+    let ops = inventory::processes(&inventory);
+    if !ops.is_empty() {
+        inventory.confirm(&host.perform(Place::Node, &ops)?);
+    }
+    Ok(inventory)
 }

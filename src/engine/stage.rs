@@ -13,7 +13,7 @@ use crate::model::GuestId;
 pub(super) struct Stage {
     pub(super) events: Events,
     pub(super) interrupt: Interrupt,
-    counts: Counts,
+    pub(super) counts: Counts,
     line: Queue,
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::event::{Difference, Outcome, Share, Step};
+use crate::event::{Asked, Difference, Outcome, Share, Step};
 use crate::model::GuestId;
 
 /// A guest's part.
@@ -50,6 +50,8 @@ pub struct Summary {
     pub elapsed: Duration,
     /// What took it so long, see [`critical_path`].
     pub critical_path: Vec<Share>,
+    /// What it asked of the node.
+    pub asked: Asked,
 }
 
 impl Summary {

@@ -89,6 +89,7 @@ impl Local {
                     self.wait(fetch::fetch(url, sha256.as_deref(), member.as_deref(), path))
                 }
                 (None, op) => {
+                    debug_assert!(node::runs_program(op), "{op} is counted as a program");
                     let channel = self.shared.channels.perform(Place::Node, std::slice::from_ref(op));
                     self.wait(channel)?.pop().unwrap_or_else(|| Err(OpError::new(OpErrorKind::Failed, "no answer")))
                 }

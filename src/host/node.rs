@@ -65,6 +65,25 @@ fn perform(op: &Op) -> Option<OpResult> {
     })
 }
 
+/// Whether an op on the node is done by a program there.
+pub(super) fn runs_program(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::RefreshPackages
+            | Op::InstallPackages { .. }
+            | Op::RemovePackages { .. }
+            | Op::Units { .. }
+            | Op::Unit { .. }
+            | Op::ReloadUnits
+            | Op::AddUser { .. }
+            | Op::AddGroup { .. }
+            | Op::AddToGroup { .. }
+            | Op::Exec(_)
+            | Op::Network
+            | Op::SystemState
+    )
+}
+
 fn on(path: &str, act: impl FnOnce(&str) -> OpResult) -> OpResult {
     absolute(path)?;
     act(path)

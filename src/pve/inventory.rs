@@ -1,8 +1,9 @@
 //! The state of a node from its files: every guest, what runs, storages, bridges. No process is started.
 //!
 //! One batch of reads ([`ops`], [`parse`]) tells everything about containers. Two things need what the first batch
-//! found: which interfaces are bridges, and whether the pid files of virtual machines are stale; [`details`] and
-//! [`Inventory::complete`] ask for them.
+//! found: whether the pid files of virtual machines are stale, because a QEMU that crashed leaves its own behind
+//! ([`processes`], [`Inventory::confirm`]), and which interfaces are bridges ([`details`], [`Inventory::complete`],
+//! which ask for both).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -200,14 +201,40 @@ pub fn parse(results: &[OpResult]) -> Result<Inventory, PveError> {
     })
 }
 
+/// The reads that tell whose process ids the pid files name; none where no virtual machine has one.
+pub fn processes(inventory: &Inventory) -> Vec<Op> {
+    let process = |pid: &u32| Op::Read { path: format!("/proc/{pid}/cmdline"), limit: LIMIT };
+    inventory.pids.values().map(process).collect()
+}
+
 /// The reads of the second batch: what interfaces are, and whose process ids the pid files name.
 pub fn details(inventory: &Inventory) -> Vec<Op> {
     let bridge = |name: &String| Op::Stat { path: format!("{INTERFACES}/{name}/bridge") };
-    let process = |pid: &u32| Op::Read { path: format!("/proc/{pid}/cmdline"), limit: LIMIT };
-    inventory.interfaces.iter().map(bridge).chain(inventory.pids.values().map(process)).collect()
+    inventory.interfaces.iter().map(bridge).chain(processes(inventory)).collect()
 }
 
 impl Inventory {
+    /// Process id of a virtual machine's QEMU, by its pid file.
+    pub fn pid(&self, id: GuestId) -> Option<u32> {
+        self.pids.get(&id).copied()
+    }
+
+    /// A virtual machine runs only if the process that its pid file names is its QEMU: what the results of
+    /// [`processes`] tell.
+    pub fn confirm(&mut self, results: &[OpResult]) {
+        let alive = |(id, result): (&GuestId, &OpResult)| match result {
+            Ok(OpValue::Bytes(Some(line))) if runs_guest(line, *id) => None,
+            _ => Some(*id),
+        };
+        let stale: Vec<GuestId> = self.pids.keys().zip(results).filter_map(alive).collect();
+        for id in stale {
+            self.pids.remove(&id);
+            if let Some(guest) = self.guests.get_mut(&id).filter(|guest| guest.kind == GuestKind::Vm) {
+                guest.running = false;
+            }
+        }
+    }
+
     /// Adds what the results of [`details`] tell.
     pub fn complete(&mut self, results: &[OpResult]) {
         let (bridges, processes) = results.split_at(self.interfaces.len().min(results.len()));
@@ -218,12 +245,7 @@ impl Inventory {
             .filter(|(_, result)| matches!(result, Ok(OpValue::Stat(Some(stat))) if stat.kind == FileKind::Directory))
             .map(|(name, _)| name.clone())
             .collect();
-        for (id, result) in self.pids.keys().zip(processes) {
-            let alive = matches!(result, Ok(OpValue::Bytes(Some(line))) if runs_guest(line, *id));
-            if let Some(guest) = self.guests.get_mut(id) {
-                guest.running = alive;
-            }
-        }
+        self.confirm(processes);
     }
 
     /// Where a file lies that is named by an absolute path or as a volume of a storage that keeps files

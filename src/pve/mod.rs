@@ -35,3 +35,27 @@ pub mod vm;
 
 /// The tag that marks guests made by phoenix.
 pub const MARK: &str = "phoenix";
+
+/// Proxmox VE's own programs. Each of them is Perl that loads the whole API: about half a second before it begins.
+const TOOLS: [&str; 15] = [
+    "ha-manager",
+    "pct",
+    "pve-firewall",
+    "pveam",
+    "pveceph",
+    "pvecm",
+    "pvenode",
+    "pvesh",
+    "pvesm",
+    "pvesr",
+    "pveum",
+    "pveversion",
+    "qm",
+    "qmrestore",
+    "vzdump",
+];
+
+/// Whether a program, by name or path, is one of Proxmox VE's.
+pub fn is_tool(program: &str) -> bool {
+    TOOLS.contains(&program.rsplit('/').next().unwrap_or(program))
+}

@@ -14,6 +14,9 @@ use crate::model::{Cidr, Guest, GuestId, Image, NfsVolume, Origin, Site};
 use crate::op::{Op, OpValue, Place};
 use crate::pve::inventory::{Inventory, Present};
 
+/// The kernel gives no process a greater id. Those of a real node's containers are not asked for: they begin here.
+const BEYOND_ALL_PIDS: u32 = 1 << 22;
+
 /// Bytes of an archive of which nothing but the name is known.
 const ARCHIVE_SIZE: u64 = 128 << 20;
 
@@ -248,18 +251,18 @@ impl World {
         world.cluster.members.sort();
         world.cluster.members.dedup();
         for (id, present) in &inventory.guests {
-            world.take_over(*id, present, &inventory.node);
+            world.take_over(*id, present, inventory);
         }
         world.find_templates(real)?;
         world.now = u64::try_from(real.now().as_microsecond()).unwrap_or(world.now);
         Ok(world)
     }
 
-    fn take_over(&mut self, id: GuestId, present: &Present, node: &str) {
+    fn take_over(&mut self, id: GuestId, present: &Present, inventory: &Inventory) {
         let config = Config::parse(&present.config.render());
         let name = present.name().map_or_else(|| format!("CT{id}"), str::to_owned);
-        let running =
-            present.running.then_some(Running { pid: 1, since: self.now, hostname: name, agent_from: Some(0) });
+        let pid = inventory.pid(id).unwrap_or(BEYOND_ALL_PIDS + id.get());
+        let running = present.running.then_some(Running { pid, since: self.now, hostname: name, agent_from: Some(0) });
         let mut volumes: BTreeMap<String, Volume> = BTreeMap::new();
         let sections = std::iter::once((None, &config.current))
             .chain(config.snapshots.iter().map(|(name, section)| (Some(name), section)));
@@ -280,7 +283,7 @@ impl World {
         for (volid, volume) in volumes {
             self.put_volume(&volid, volume);
         }
-        let node = (present.node != node).then(|| present.node.clone());
+        let node = (present.node != inventory.node).then(|| present.node.clone());
         self.put_guest(super::world::Guest { id, kind: present.kind, node, config, running, version: 1 });
     }
 

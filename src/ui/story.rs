@@ -6,7 +6,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use crate::event::{Difference, Event, Failure, Outcome, Share, Stamped, Step};
+use crate::event::{Asked, Difference, Event, Failure, Outcome, Share, Stamped, Step};
 use crate::model::GuestId;
 
 /// One step of a guest that ended.
@@ -70,6 +70,8 @@ pub struct Story {
     /// The guests that it took so long for, each started by the end of the one before.
     #[serde(serialize_with = "shares")]
     pub critical_path: Vec<Share>,
+    /// What it asked of the node.
+    pub asked: Asked,
 }
 
 fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -121,7 +123,8 @@ impl Story {
                 self.processes += usize::from(*process);
             }
             Event::Assumed { program, .. } => _ = self.assumed.insert(program.clone()),
-            Event::RunFinished { elapsed, interrupted, critical_path } => {
+            Event::RunFinished { elapsed, interrupted, critical_path, asked } => {
+                self.asked = *asked;
                 self.elapsed = *elapsed;
                 self.interrupted = *interrupted;
                 self.critical_path.clone_from(critical_path);

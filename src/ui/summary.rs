@@ -2,7 +2,7 @@
 
 use super::style::{self, DIM, FAILED, SKIPPED, STRONG, paint};
 use super::{GuestStory, Story, failure, time};
-use crate::event::{Cost, Difference, Outcome};
+use crate::event::{Asked, Cost, Difference, Outcome};
 use crate::model::GuestId;
 
 /// How a story is told.
@@ -54,7 +54,27 @@ pub fn render(story: &Story, telling: Telling, verbose: bool) -> String {
     if telling == Telling::Run {
         text.push_str(&critical_path(story));
     }
+    if verbose {
+        text.push_str(&asked(&story.asked, telling));
+    }
     text
+}
+
+/// `asked of the node: no Proxmox process, 4 channels into guests, 61 round trips`.
+fn asked(asked: &Asked, telling: Telling) -> String {
+    let count = |number: u64, one: &str, many: &str| match number {
+        0 => format!("no {one}"),
+        1 => format!("1 {one}"),
+        _ => format!("{number} {many}"),
+    };
+    let mut parts = vec![count(asked.proxmox, "Proxmox process", "Proxmox processes")];
+    if asked.programs > 0 {
+        parts.push(count(asked.programs, "other program", "other programs"));
+    }
+    parts.push(count(asked.channels, "channel into guests", "channels into guests"));
+    parts.push(count(asked.round_trips, "round trip", "round trips"));
+    let begin = if telling == Telling::Run { "asked of the node" } else { "would ask of the node" };
+    paint(DIM, format!("{begin}: {}", parts.join(", "))) + "\n"
 }
 
 /// `critical path: 900 (33.8s) -> 103 (24.9s)`: what a run that did something took so long for, if it is not one guest.

@@ -14,7 +14,7 @@ use phoenix::model::{
     Address, Boot, Firewall, Guest, GuestId, GuestKind, Image, LifecycleSnapshots, LxcSettings, NfsVolume, Nic, Origin,
     PortainerRole, RootDisk, Site, VmSettings,
 };
-use phoenix::op::Place;
+use phoenix::op::{Attributes, Content, Op, Place};
 use phoenix::plan::{self, Request, Verb};
 use phoenix::pve::inventory;
 use phoenix::sandbox::{self, Fault, Sandbox, World};
@@ -318,6 +318,28 @@ impl Scenario {
         assert!(output.ok(), "{command}: {}", output.tail(9));
         self.world = Some(sandbox.world());
         output.text()
+    }
+
+    /// A file of the node, written there by somebody.
+    pub fn write_on_the_node(&mut self, path: &str, text: &str) {
+        let write = Op::Write {
+            path: path.to_owned(),
+            content: Content::Bytes(text.as_bytes().into()),
+            attributes: Attributes::default(),
+            guard: None,
+        };
+        let above = path.rsplit_once('/').unwrap().0.to_owned();
+        let dir = Op::MakeDir { path: above, attributes: Attributes::default() };
+        self.perform(Place::Node, &[dir, write]);
+    }
+
+    /// What somebody does inside a machine; all of it succeeds.
+    pub fn perform(&mut self, place: Place, ops: &[Op]) {
+        let sandbox = self.sandbox();
+        for (op, result) in ops.iter().zip(sandbox.perform(place, ops).unwrap()) {
+            result.unwrap_or_else(|error| panic!("{op}: {error}"));
+        }
+        self.world = Some(sandbox.world());
     }
 
     /// Creates these guests.

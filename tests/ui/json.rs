@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use phoenix::command::Effect;
-use phoenix::event::{Cost, Difference, Event, Failure, Level, Outcome, Share, Sink, Stamped, Step};
+use phoenix::event::{Asked, Cost, Difference, Event, Failure, Level, Outcome, Share, Sink, Stamped, Step};
 use phoenix::model::GuestId;
 use phoenix::ui::progress::{Form, Progress, Verbosity};
 use serde_json::Value;
@@ -46,7 +46,7 @@ fn events() -> Vec<Event> {
     let steps = outcomes().map(|outcome| Event::StepFinished { guest: id, step: step.clone(), outcome, elapsed });
     let guests = outcomes().map(|outcome| Event::GuestFinished { guest: id, outcome, elapsed });
     let critical_path = vec![Share { guest: id, elapsed }];
-    let end = Event::RunFinished { elapsed, interrupted: false, critical_path };
+    let end = Event::RunFinished { elapsed, interrupted: false, critical_path, asked: Asked::default() };
     all.into_iter().chain(steps).chain(guests).chain([end]).inspect(is_listed).collect()
 }
 
@@ -120,6 +120,7 @@ fn every_object_is_documented_with_its_fields() {
         add("guests", of_guest);
         of_guest["steps"].as_array().unwrap().iter().for_each(|step| add("steps", step));
         add("critical_path", &story["critical_path"][0]);
+        add("asked", &story["asked"]);
     }
     real.insert("difference".to_owned(), keys(&serde_json::to_value(difference()).unwrap()));
     real.insert("cause".to_owned(), keys(&serde_json::to_value(Failure::new("broken")).unwrap()));

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use phoenix::event::{Event, Failure, Outcome, Sink, Stamped, Step};
+use phoenix::event::{Asked, Event, Failure, Outcome, Sink, Stamped, Step};
 use phoenix::model::GuestId;
 use phoenix::ui::progress::{Form, Progress, Terminal, Verbosity};
 
@@ -268,7 +268,10 @@ fn nothing_lives_on_when_the_run_is_told() {
     run.goes_on();
     screen.becomes(has_run);
     let critical_path = Vec::new();
-    run.at(99.0, Event::RunFinished { elapsed: Duration::ZERO, interrupted: false, critical_path });
+    run.at(
+        99.0,
+        Event::RunFinished { elapsed: Duration::ZERO, interrupted: false, critical_path, asked: Asked::default() },
+    );
     assert_eq!(screen.lines(), Vec::<String>::new());
 }
 

@@ -13,18 +13,21 @@ const CLIENT: &str = "nfs-common";
 /// Makes the directories that are exported by the node itself, below an export of its own, and are not there yet. Answers
 /// whether any was.
 fn exported(life: &Life) -> Result<bool> {
+    let volumes = &life.guest.vm.nfs;
+    let looks: Vec<Op> = volumes.iter().map(|volume| Op::Stat { path: volume.path.clone() }).collect();
+    let found = life.perform(Place::Node, &looks)?;
+    let absent: Vec<_> = volumes.iter().zip(found).filter(|(_, found)| *found == OpValue::Stat(None)).collect();
+    if absent.is_empty() {
+        // Whose export it is takes a program to find out, and matters no more.
+        return Ok(false);
+    }
     let answers = life.perform(Place::Node, &[Op::Network])?;
     let Some(OpValue::Network { addresses, .. }) = answers.first() else { return Ok(false) };
     let is_node = |server: &str| addresses.iter().any(|address| address.split('/').next() == Some(server));
-    let of_node = life.guest.vm.nfs.iter().filter(|volume| is_node(&volume.server)).map(|volume| volume.path.clone());
-    let paths: Vec<String> = of_node.collect();
-    let looks: Vec<Op> = paths.iter().map(|path| Op::Stat { path: path.clone() }).collect();
     let mut ops = Vec::new();
-    for (path, found) in paths.into_iter().zip(life.perform(Place::Node, &looks)?) {
-        if found == OpValue::Stat(None) {
-            life.changes(difference(&format!("path {path}"), None, Some("made on the node"), Cost::None));
-            ops.push(Op::MakeDir { path, attributes: Attributes::default() });
-        }
+    for (volume, _) in absent.into_iter().filter(|(volume, _)| is_node(&volume.server)) {
+        life.changes(difference(&format!("path {}", volume.path), None, Some("made on the node"), Cost::None));
+        ops.push(Op::MakeDir { path: volume.path.clone(), attributes: Attributes::default() });
     }
     life.perform(Place::Node, &ops)?;
     Ok(!ops.is_empty())
