@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -108,6 +109,28 @@ fn four_containers_twice_then_one_edit() {
     assert_eq!(named, ["memory 1024 -> 1333"], "{}", plan.out);
     user.run(&["status", "103"]).ends(0).says("memory");
     assert_eq!(fs::read(user.world()).unwrap(), kept, "a plan touched the world");
+}
+
+#[test]
+fn a_second_run_is_told_who_is_at_work_and_how_far() {
+    let user = User::new();
+    let first = user.command(&[&["--pace", "0.05"], &FOUR[..]].concat());
+    let mut first = { first }.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    let refused = loop {
+        let second = user.run(&["create", "900"]);
+        if second.err.contains("1 of 4 guests done, working on ") || Instant::now() > until {
+            break second;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let owner = format!("process {}, `phoenix ", first.id());
+    refused.ends(4).says("is in use by another process: ").says(&owner).says("`, since ").says("wait for it");
+    // A run that is killed leaves no lock behind, whatever it said last.
+    first.kill().unwrap();
+    first.wait().unwrap();
+    user.run(&FOUR).ends(0);
+    assert_eq!(fs::read_dir(user.home.path()).unwrap().count(), 1, "nothing is left beside the world");
 }
 
 #[test]

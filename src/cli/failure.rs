@@ -100,7 +100,13 @@ fn class(error: &anyhow::Error) -> (u8, Option<String>) {
     };
     match host {
         Some(HostError::Interrupted) => (130, None),
-        Some(HostError::Locked { .. }) => (4, Some("wait for it, or stop it with Ctrl-C there".to_owned())),
+        Some(HostError::Locked { .. }) => (
+            4,
+            Some(
+                "wait for it, or stop it with Ctrl-C there: it ends after the running command, and can be continued"
+                    .to_owned(),
+            ),
+        ),
         Some(HostError::NotFound { .. }) => (
             4,
             Some(

@@ -7,6 +7,7 @@
 //! | `boot` | who is started one after another, with pauses |
 //! | `lifecycle` | the table: which step does what, which of them a guest goes through |
 //! | `steps` | the steps: read, compare, change, read back |
+//! | `progress` | how far the run is, for whoever finds its lock held |
 //! | `life`, [`sight`], `stage` | one guest during one run, the node as read, the handles of an actor |
 //! | [`mark`], [`record`], `repair` | whose a guest is, what is remembered of it, what a killed run left behind |
 //! | [`drift`](drift()) | how settings on the node differ, for those who only look |
@@ -24,6 +25,7 @@ mod life;
 mod lifecycle;
 pub mod mark;
 mod preflight;
+mod progress;
 pub mod record;
 mod repair;
 mod run;

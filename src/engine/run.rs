@@ -9,6 +9,7 @@ use super::boot::Boot;
 use super::failure::StepError;
 use super::journal::{Entry, Journal, run_id};
 use super::lifecycle::{self, Turn};
+use super::progress::Progress;
 use super::record::Applied;
 use super::scheduler::{self, End, Job, NotStarted, Work};
 use super::sight::{self, Sight};
@@ -116,6 +117,8 @@ pub(super) struct Run {
     pub(super) secrets: SecretStore,
     /// Artifacts that a rehearsal could not learn, and what they depend on.
     unknown: Mutex<BTreeMap<(String, GuestId), String>>,
+    /// Holds the lock of the run.
+    progress: Progress,
     turns: Mutex<BTreeMap<GuestId, (Turn, Duration)>>,
     /// By whose end guests could begin.
     released: Mutex<BTreeMap<GuestId, GuestId>>,
@@ -134,7 +137,7 @@ pub fn run(engine: Engine) -> Result<Summary, EngineError> {
     let handles = stage.handles(host.clone(), None);
     // Whoever only asks needs no lock, and may ask in the middle of another run.
     let asks = plan.verb == Verb::Health;
-    let _lock = (!asks).then(|| handles.host.lock(&owner(&options.command, began))).transpose()?;
+    let lock = (!asks).then(|| handles.host.lock(&owner(&options.command, began))).transpose()?;
     let node = sight::node_name(handles.host.as_ref()).map_err(not_begun)?;
     let sight = sight::look(handles.host.as_ref(), &node).map_err(not_begun)?;
     let id = run_id(began);
@@ -145,6 +148,7 @@ pub fn run(engine: Engine) -> Result<Summary, EngineError> {
         graph,
         site,
         library,
+        progress: Progress::new(lock, plan.guests.len()),
         plan,
         options,
         stage,
@@ -166,7 +170,10 @@ pub fn run(engine: Engine) -> Result<Summary, EngineError> {
 fn owner(command: &str, since: jiff::Timestamp) -> String {
     let user = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
     let user = user.unwrap_or_else(|| "root".to_owned());
-    format!("{user}, process {}, `{command}`, since {}", std::process::id(), since.strftime("%Y-%m-%d %H:%M:%S UTC"))
+    // Beside a process number it counts on which machine that is: a node is reached from many.
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let (machine, process) = (machine.trim(), std::process::id());
+    format!("{user}@{machine}, process {process}, `{command}`, since {}", since.strftime("%Y-%m-%d %H:%M:%S UTC"))
 }
 
 /// The node as it is now: its guests and storages, and what phoenix keeps about its guests.
@@ -302,6 +309,7 @@ impl Run {
         let event = Event::GuestFinished { guest: id, outcome: turn.outcome.clone(), elapsed };
         self.stage.tell(handles.keeper.as_ref(), event);
         self.turns.lock().unwrap_or_else(PoisonError::into_inner).insert(id, (turn, elapsed));
+        self.progress.ends(id);
     }
 
     /// A journal that cannot be kept is worth a warning; what counts is in the records and on the node.
@@ -318,6 +326,7 @@ impl Work for Run {
         if let Some(by) = by {
             self.released.lock().unwrap_or_else(PoisonError::into_inner).insert(id, by);
         }
+        self.progress.begins(id);
         self.stage.tell(host.as_ref(), Event::GuestStarted { guest: id });
     }
 

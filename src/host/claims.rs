@@ -229,7 +229,7 @@ impl Host for Queue {
         self.inner.close_channel(place);
     }
 
-    fn lock(&self, owner: &str) -> Result<RunLock, HostError> {
+    fn lock(&self, owner: &str) -> Result<Box<dyn RunLock>, HostError> {
         self.inner.lock(owner)
     }
 }

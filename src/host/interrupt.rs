@@ -113,7 +113,7 @@ impl Host for Interruptible {
         self.inner.close_channel(place);
     }
 
-    fn lock(&self, owner: &str) -> Result<RunLock, HostError> {
+    fn lock(&self, owner: &str) -> Result<Box<dyn RunLock>, HostError> {
         self.check()?;
         self.inner.lock(owner)
     }

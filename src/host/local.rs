@@ -1,18 +1,17 @@
 //! The node that phoenix runs on.
 
-use std::fs::{self, File, OpenOptions};
 use std::future::Future;
-use std::io::{self, Read as _, Seek as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::FlockOperation;
 use tokio::runtime::Runtime;
 
 use crate::command::{Command, Effect, Output};
 use crate::host::channel::Channels;
 use crate::host::interrupt::Interrupt;
+use crate::host::lock::FileLock;
 use crate::host::{Host, HostError, HostHandle, RunLock, fetch, http, node, process};
 use crate::op::{Op, OpError, OpErrorKind, OpResult, Place};
 use crate::request::{Request, Response};
@@ -142,8 +141,8 @@ impl Host for Local {
         self.wait(self.shared.channels.close(place));
     }
 
-    fn lock(&self, owner: &str) -> Result<RunLock, HostError> {
-        take_lock(&self.shared.lock, owner).map(|lock| Box::new(lock) as RunLock)
+    fn lock(&self, owner: &str) -> Result<Box<dyn RunLock>, HostError> {
+        FileLock::take(&self.shared.lock, owner).map(|lock| Box::new(lock) as Box<dyn RunLock>)
     }
 }
 
@@ -167,23 +166,6 @@ impl Permit {
         }
         *given = false;
     }
-}
-
-/// Locks the file for as long as the answer lives. The kernel holds the lock, so it dies with the process.
-fn take_lock(path: &Path, owner: &str) -> Result<File, HostError> {
-    let failed = |error: io::Error| failed(&path.display().to_string(), &error);
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory).map_err(failed)?;
-    }
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    let mut file = file.map_err(failed)?;
-    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        let mut owner = String::new();
-        file.read_to_string(&mut owner).map_err(failed)?;
-        return Err(HostError::Locked { owner });
-    }
-    file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(owner.as_bytes())).map_err(failed)?;
-    Ok(file)
 }
 
 fn failed(what: &str, error: &io::Error) -> HostError {

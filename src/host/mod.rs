@@ -15,6 +15,7 @@ mod fetch;
 mod http;
 pub mod interrupt;
 pub mod local;
+pub mod lock;
 mod node;
 mod process;
 pub mod record;
@@ -22,15 +23,14 @@ pub mod record;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use lock::{Holder, RunLock};
+
 use crate::command::{Command, Output};
 use crate::op::{Op, OpResult, Place};
 use crate::request::{Request, Response};
 
 /// A shared handle of a host: one per actor.
 pub type HostHandle = Arc<dyn Host>;
-
-/// Held as long as the run lasts; dropping it releases the lock.
-pub type RunLock = Box<dyn Send + Sync>;
 
 /// A node that can be acted on.
 ///
@@ -80,8 +80,8 @@ pub trait Host: Send + Sync {
     /// Takes the lock under which one phoenix run at a time acts on the node.
     ///
     /// # Errors
-    /// [`HostError::Locked`] with the owner's words.
-    fn lock(&self, owner: &str) -> Result<RunLock, HostError>;
+    /// [`HostError::Locked`] with the words of whoever holds it.
+    fn lock(&self, owner: &str) -> Result<Box<dyn RunLock>, HostError>;
 }
 
 /// Why a host could not do something.
@@ -121,10 +121,10 @@ pub enum HostError {
         reason: String,
     },
     /// Another run has the lock.
-    #[error("another phoenix run is active on this node: {owner}")]
+    #[error("another phoenix run is active on this node: {by}")]
     Locked {
         /// Its words about itself.
-        owner: String,
+        by: Holder,
     },
     /// A rehearsal cannot know the answer.
     #[error("a rehearsal cannot know what `{0}` answers")]

@@ -192,7 +192,7 @@ impl Host for Recorder {
         self.inner.close_channel(place);
     }
 
-    fn lock(&self, owner: &str) -> Result<RunLock, HostError> {
+    fn lock(&self, owner: &str) -> Result<Box<dyn RunLock>, HostError> {
         self.inner.lock(owner)
     }
 }

@@ -1,5 +1,6 @@
 //! What all handles of one sandbox share.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +12,7 @@ use super::rehearsal::Rehearsal;
 use super::session::Flocks;
 use super::world::World;
 use crate::command::Effect;
-use crate::host::HostError;
+use crate::host::{Holder, HostError};
 use crate::model::GuestId;
 
 /// The emulated node behind all handles.
@@ -19,7 +20,7 @@ pub(super) struct Core {
     pub(super) clock: Clock,
     state: Mutex<State>,
     flocks: Mutex<Flocks>,
-    pub(super) run_lock: Arc<Mutex<Option<String>>>,
+    pub(super) run_lock: Arc<Mutex<Option<Holder>>>,
     pub(super) programs: Arc<dyn Programs>,
     /// A program that nobody models fails.
     pub(super) strict: bool,
@@ -36,6 +37,14 @@ pub(super) struct State {
 }
 
 impl State {
+    /// The file beside the world whose lock a run holds; none for a world that nobody keeps.
+    pub(super) fn run_lock(&self) -> Option<PathBuf> {
+        match &self.store {
+            Store::Memory => None,
+            Store::File(file) => Some(file.run_lock()),
+        }
+    }
+
     /// Keeps what changed; answers whether anything did.
     pub(super) fn commit(&mut self, now: Moment) -> Result<bool, HostError> {
         let Some(record) = self.world.take_record(now) else { return Ok(false) };

@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use super::body::{BadLayers, Body, Layers, Misfit, Saved};
 use super::record::Record;
 use super::world::World;
+use crate::host::Holder;
+use crate::host::lock::FileLock;
 
 /// Changes beyond this many bytes (and beyond the object's own size) are folded into the object.
 const FOLD_ABOVE: u64 = 1 << 20;
@@ -33,10 +35,12 @@ pub enum WorldFileError {
         source: io::Error,
     },
     /// Another process has it open.
-    #[error("world file {path} is in use by another process")]
+    #[error("world file {path} is in use by another process{}", by.as_ref().map(|by| format!(": {by}")).unwrap_or_default())]
     InUse {
         /// The file.
         path: PathBuf,
+        /// Which, if it is a run.
+        by: Option<Holder>,
     },
     /// It is no world.
     #[error("world file {path}, line {line}: {reason}")]
@@ -144,9 +148,21 @@ impl WorldFile {
         Ok(())
     }
 
+    /// The file beside it whose lock a run holds.
+    pub(super) fn run_lock(&self) -> PathBuf {
+        run_lock(&self.path)
+    }
+
     fn io(&self, source: io::Error) -> WorldFileError {
         WorldFileError::Io { path: self.path.clone(), source }
     }
+}
+
+/// The file beside a world whose lock a run holds, so that others are told who it is and how far.
+fn run_lock(world: &Path) -> PathBuf {
+    let mut beside = world.as_os_str().to_owned();
+    beside.push(".lock");
+    beside.into()
 }
 
 /// Opens and locks the file that is at `path` now, not one that was renamed over meanwhile.
@@ -169,7 +185,7 @@ fn open_locked(path: &Path) -> Result<Option<File>, WorldFileError> {
 
 fn lock(file: &File, path: &Path) -> Result<(), WorldFileError> {
     rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)
-        .map_err(|_| WorldFileError::InUse { path: path.to_owned() })
+        .map_err(|_| WorldFileError::InUse { path: path.to_owned(), by: FileLock::holder(&run_lock(path)) })
 }
 
 /// The world in a file's text, and how many bytes its object and its complete changes take.

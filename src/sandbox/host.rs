@@ -1,6 +1,6 @@
 //! The emulated node as a host.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use super::session::{FLOCK_LIMIT, Session};
 use super::world::World;
 use super::{guest, node_files, pace, random, requests, tools, vm};
 use crate::command::{Command, Effect, Output};
-use crate::host::{Host, HostError, HostHandle, RunLock};
+use crate::host::lock::FileLock;
+use crate::host::{Holder, Host, HostError, HostHandle, RunLock};
 use crate::model::{GuestId, GuestKind};
 use crate::op::{Op, OpError, OpErrorKind, OpResult, Place};
 use crate::request::{Request, Response};
@@ -271,13 +272,15 @@ impl Host for Sandbox {
 
     fn close_channel(&self, _place: Place) {}
 
-    fn lock(&self, owner: &str) -> Result<RunLock, HostError> {
+    fn lock(&self, owner: &str) -> Result<Box<dyn RunLock>, HostError> {
         let mut held = self.core.run_lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(owner) = &*held {
-            return Err(HostError::Locked { owner: owner.clone() });
+        if let Some(by) = &*held {
+            return Err(HostError::Locked { by: by.clone() });
         }
-        *held = Some(owner.to_owned());
-        Ok(Box::new(HeldLock(Arc::clone(&self.core.run_lock))))
+        let path = self.core.state().run_lock();
+        let file = path.map(|path| FileLock::take(&path, owner).map(|lock| (path, lock))).transpose()?;
+        *held = Some(Holder { owner: owner.to_owned(), progress: String::new() });
+        Ok(Box::new(HeldLock { held: Arc::clone(&self.core.run_lock), file }))
     }
 }
 
@@ -320,11 +323,30 @@ fn guard_of(op: &Op) -> Option<&String> {
 }
 
 /// The run lock, given back when dropped.
-struct HeldLock(Arc<Mutex<Option<String>>>);
+struct HeldLock {
+    held: Arc<Mutex<Option<Holder>>>,
+    /// For other processes, which find the world in use.
+    file: Option<(PathBuf, FileLock)>,
+}
+
+impl RunLock for HeldLock {
+    fn tell(&self, progress: &str) {
+        if let Some(holder) = &mut *self.held.lock().unwrap_or_else(PoisonError::into_inner) {
+            progress.clone_into(&mut holder.progress);
+        }
+        if let Some((_, lock)) = &self.file {
+            lock.tell(progress);
+        }
+    }
+}
 
 impl Drop for HeldLock {
     fn drop(&mut self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Some((path, _)) = &self.file {
+            // Nothing beside the world outlives the run; one that cannot be removed is taken by the next.
+            drop(std::fs::remove_file(path));
+        }
     }
 }
 

@@ -49,7 +49,7 @@ impl Host for Still {
         self.signal.notify_one();
     }
     fn close_channel(&self, _: Place) {}
-    fn lock(&self, _: &str) -> Result<RunLock, HostError> {
+    fn lock(&self, _: &str) -> Result<Box<dyn RunLock>, HostError> {
         Ok(Box::new(()))
     }
 }

@@ -218,7 +218,7 @@ impl Host for Apart {
         self.real.close_channel(place);
     }
 
-    fn lock(&self, owner: &str) -> Result<RunLock, HostError> {
+    fn lock(&self, owner: &str) -> Result<Box<dyn RunLock>, HostError> {
         self.node.lock(owner)
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use phoenix::command::Command;
 use phoenix::host::interrupt::{Interrupt, Interruptible};
 use phoenix::host::local::{Local, Paths};
-use phoenix::host::{Host, HostError};
+use phoenix::host::{Holder, Host, HostError};
 use phoenix::op::{Op, Place};
 
 use super::node;
@@ -66,8 +66,15 @@ fn one_run_at_a_time_and_the_other_is_told_who() {
     let one = Local::with_paths(Interrupt::new(), paths.clone()).unwrap();
     let held = one.lock("phoenix create 101, process 7").unwrap();
     let other = Local::with_paths(Interrupt::new(), paths.clone()).unwrap();
+    let mut holder = Holder { owner: "phoenix create 101, process 7".to_owned(), ..Holder::default() };
     let refused = other.lock("phoenix create 102").err();
-    assert_eq!(refused, Some(HostError::Locked { owner: "phoenix create 101, process 7".to_owned() }));
+    assert_eq!(refused, Some(HostError::Locked { by: holder.clone() }));
+    held.tell("3 of 7 guests done, working on 102");
+    holder.progress = "3 of 7 guests done, working on 102".to_owned();
+    let refused = other.lock("phoenix create 102").err().unwrap();
+    assert_eq!(refused, HostError::Locked { by: holder });
+    let words = "process 7; 3 of 7 guests done, working on 102";
+    assert!(refused.to_string().ends_with(words), "{refused}");
     drop(held);
     drop(other.lock("x").unwrap());
 }

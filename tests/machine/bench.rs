@@ -340,7 +340,7 @@ impl Host for Bench {
 
     fn close_channel(&self, _: Place) {}
 
-    fn lock(&self, _: &str) -> Result<RunLock, HostError> {
+    fn lock(&self, _: &str) -> Result<Box<dyn RunLock>, HostError> {
         Ok(Box::new(()))
     }
 }

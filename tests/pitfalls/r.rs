@@ -2,7 +2,7 @@
 
 use phoenix::config::Dir;
 use phoenix::event::{Event, Step};
-use phoenix::host::{Host as _, HostError};
+use phoenix::host::{Holder, Host as _, HostError};
 use phoenix::model::GuestId;
 use phoenix::plan::Verb;
 
@@ -80,7 +80,10 @@ fn r7_one_run_at_a_time_acts_on_a_node() {
     let sandbox = platform().sandbox();
     let held = sandbox.lock("phoenix create 101 (process 7)").unwrap();
     let second = sandbox.actor("second").lock("another").map(drop).unwrap_err();
-    assert_eq!(second, HostError::Locked { owner: "phoenix create 101 (process 7)".to_owned() });
+    assert_eq!(
+        second,
+        HostError::Locked { by: Holder { owner: "phoenix create 101 (process 7)".to_owned(), ..Holder::default() } }
+    );
     drop(held);
     assert!(sandbox.lock("another").is_ok());
 }

@@ -57,6 +57,9 @@ fn one_run_at_a_time() {
     let held = sandbox.lock("create 101 by root").unwrap();
     let refused = sandbox.lock("create 102 by root").map(|_| ()).unwrap_err();
     assert_eq!(refused.to_string(), "another phoenix run is active on this node: create 101 by root");
+    held.tell("1 of 3 guests done, working on 102");
+    let refused = sandbox.lock("create 102 by root").map(|_| ()).unwrap_err();
+    assert!(refused.to_string().ends_with("create 101 by root; 1 of 3 guests done, working on 102"), "{refused}");
     drop(held);
     assert!(sandbox.lock("create 102 by root").is_ok());
 }

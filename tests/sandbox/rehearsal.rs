@@ -46,7 +46,7 @@ impl Host for OnlyLooked {
     fn close_channel(&self, place: Place) {
         self.0.close_channel(place);
     }
-    fn lock(&self, owner: &str) -> Result<RunLock, HostError> {
+    fn lock(&self, owner: &str) -> Result<Box<dyn RunLock>, HostError> {
         self.0.lock(owner)
     }
 }
