@@ -8,6 +8,7 @@ use crate::host::HostError;
 use crate::machine::MachineError;
 use crate::op::{Op, OpError, OpErrorKind};
 use crate::pve::inventory::PveError;
+use crate::pve::refusal::Refusal;
 
 /// Lines of a command's output that a failure shows.
 const TAIL: usize = 12;
@@ -45,7 +46,7 @@ impl StepError {
         StepError::Failed(Box::new(Failure {
             command: Some(command.to_string()),
             output: Some(output.tail(TAIL)),
-            hint: hint_for(&output.tail(TAIL)).map(str::to_owned),
+            hint: Refusal::of(output).as_ref().and_then(Refusal::hint).map(str::to_owned),
             ..Failure::new(format!("{what} failed"))
         }))
     }
@@ -117,18 +118,4 @@ impl From<JournalError> for StepError {
             JournalError::Op { .. } => StepError::new(error.to_string()),
         }
     }
-}
-
-/// What to do about things that Proxmox's tools say often.
-fn hint_for(output: &str) -> Option<&'static str> {
-    const HINTS: [(&str, &str); 7] = [
-        ("no quorum", "the cluster has no quorum: bring its other nodes back, or `pvecm expected 1`"),
-        ("Connection refused", "Proxmox's cluster file system is down: `systemctl status pve-cluster`"),
-        ("does not exist", "`phoenix check --host` compares storages, bridges, templates and images with the node"),
-        ("No space left on device", "the storage is full: `pvesm status`"),
-        ("out of space", "the storage is full: `pvesm status`"),
-        ("protection mode enabled", "`--protection 0` of `pct set` or `qm set` lifts the protection"),
-        ("is still in use by linked clone", "delete the clones first"),
-    ];
-    HINTS.iter().find(|(text, _)| output.contains(text)).map(|(_, hint)| *hint)
 }

@@ -19,6 +19,7 @@ use crate::plan::PlannedGuest;
 use crate::pve::difference::Changes;
 use crate::pve::guest::Desired;
 use crate::pve::inventory::Present;
+use crate::pve::refusal::{self, Refusal};
 use crate::pve::tool::Tool;
 
 /// How long a command is tried again while Proxmox says that something is locked.
@@ -140,7 +141,8 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
-    /// Runs a program on the node. While Proxmox says that the guest or a storage is locked, it is tried again.
+    /// Runs a program on the node. While Proxmox says that the guest or a storage is locked, it is tried again, with
+    /// longer and longer pauses.
     ///
     /// # Errors
     /// It could not be run, or ended with another status than 0.
@@ -154,9 +156,9 @@ impl<'a> Life<'a> {
                 return Ok(output);
             }
             let waited = Duration::try_from(host.now().duration_since(began)).unwrap_or_default();
-            match lock_in(&output.tail(6)) {
-                Some(lock) if waited < LOCKED_DEADLINE => {
-                    self.waiting(&format!("{lock}, trying `{}` again", verb(command)));
+            match Refusal::of(&output).filter(Refusal::passes) {
+                Some(refusal) if waited < LOCKED_DEADLINE => {
+                    self.waiting(&for_whom(&refusal, command, pause));
                     host.sleep(pause)?;
                     pause = (pause * 2).min(LOCKED_PAUSE);
                 }
@@ -281,13 +283,15 @@ pub(super) fn verb(command: &Command) -> String {
     }
 }
 
-/// The lock that a failed command of Proxmox complained about.
-fn lock_in(output: &str) -> Option<&str> {
-    output.lines().map(str::trim).find(|line| {
-        line.contains(" is locked (")
-            || (line.contains("can't lock file") && line.contains("got timeout"))
-            || line.contains("got lock request timeout")
-    })
+/// What a command that is refused for now waits for.
+fn for_whom(refusal: &Refusal, command: &Command, pause: Duration) -> String {
+    let again = format!("trying again in {} s", pause.as_secs());
+    match refusal {
+        Refusal::Locked(lock) => {
+            format!("`{}`: the guest is locked by {} (`{lock}`), {again}", verb(command), refusal::who_locks(lock).0)
+        }
+        _ => format!("`{}`: another command has held Proxmox's lock for 10 s, {again}", verb(command)),
+    }
 }
 
 /// A difference without a diff.

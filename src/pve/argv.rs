@@ -9,7 +9,8 @@ use std::fmt::Write;
 
 use super::format::split_list;
 use super::schema::{self, Violation, boolean};
-use super::table::{CommandSpec, Kind, Schema, table};
+use super::table::{CommandSpec, Kind, Schema, Table, table, table_of};
+use super::version::Version;
 
 /// A command line understood and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,12 +50,24 @@ const BAD_ARGUMENTS: i32 = 2;
 const NO_COMMAND: i32 = 255;
 const EXTRA: &str = "extra-args";
 
-/// Understands a command line. `argv` begins with the tool.
+/// Understands a command line as the newest version does. `argv` begins with the tool.
 ///
 /// # Errors
 /// What the real tool prints, and its exit status.
 pub fn parse(argv: &[String]) -> Result<Call, Refusal> {
-    let (name, spec, arguments) = command(argv)?;
+    understand(argv, table())
+}
+
+/// The same as a node of this version does it.
+///
+/// # Errors
+/// What its tool prints, and its exit status.
+pub fn parse_as_of(version: Version, argv: &[String]) -> Result<Call, Refusal> {
+    understand(argv, table_of(version))
+}
+
+fn understand(argv: &[String], table: &'static Table) -> Result<Call, Refusal> {
+    let (name, spec, arguments) = command(argv, table)?;
     // Everything beside its own few options is a parameter of the path, which only the node can judge.
     let lenient = name.starts_with("pvesh ");
     let refuse = |message: &'static str| Refusal {
@@ -125,28 +138,31 @@ fn options(spec: &CommandSpec, words: Vec<(String, Option<String>)>) -> Result<V
 }
 
 /// The longest name at the beginning of `argv` that is a command, and the words after it.
-fn command(argv: &[String]) -> Result<(&'static str, &'static CommandSpec, &[String]), Refusal> {
+fn command<'a>(
+    argv: &'a [String],
+    table: &'static Table,
+) -> Result<(&'static str, &'static CommandSpec, &'a [String]), Refusal> {
     let mut name = String::new();
     for (at, word) in argv.iter().enumerate().take(3) {
         if at > 0 {
             name.push(' ');
         }
         name.push_str(word);
-        if let Some((name, spec)) = table().command(&name) {
+        if let Some((name, spec)) = table.command(&name) {
             return Ok((name, spec, &argv[at + 1..]));
         }
-        if !table().is_prefix(&name) {
-            return Err(no_command(&format!("unknown command '{name}'"), argv));
+        if !table.is_prefix(&name) {
+            return Err(no_command(&format!("unknown command '{name}'"), argv, table));
         }
     }
-    Err(no_command("no command specified", argv))
+    Err(no_command("no command specified", argv, table))
 }
 
-fn no_command(message: &str, argv: &[String]) -> Refusal {
+fn no_command(message: &str, argv: &[String], table: &Table) -> Refusal {
     let tool = argv.first().map_or("", String::as_str);
     let start = format!("{tool} ");
     let mut stderr = format!("ERROR: {message}\n");
-    for (name, spec) in table().commands().filter(|(name, _)| name.starts_with(&start)) {
+    for (name, spec) in table.commands().filter(|(name, _)| name.starts_with(&start)) {
         stderr.push_str(&format!("       {}\n", usage(name, spec)));
     }
     Refusal { stderr, code: NO_COMMAND }

@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::guest_config::GuestConfig;
+use super::ha::Ha;
 use super::storage::{self, Storage};
+use super::version::Version;
 use crate::model::{GuestId, GuestKind};
 use crate::op::{FileKind, Op, OpError, OpResult, OpValue};
 
@@ -48,8 +50,14 @@ impl Present {
 pub struct Inventory {
     /// Name of the node.
     pub node: String,
-    /// Version of Proxmox VE (`9.2.11`); absent when it cannot be told.
-    pub version: Option<String>,
+    /// Version of Proxmox VE; absent when it cannot be told.
+    pub version: Option<Version>,
+    /// The cluster's nodes, and whether each is online; only this one where there is no cluster.
+    pub members: BTreeMap<String, bool>,
+    /// Whether the cluster can be changed: without quorum `/etc/pve` is read-only. Always where there is no cluster.
+    pub quorate: bool,
+    /// Guests that the HA manager looks after.
+    pub ha: Ha,
     /// All guests of the cluster.
     pub guests: BTreeMap<GuestId, Present>,
     /// Storages, in the order of the file.
@@ -99,6 +107,8 @@ const VERSION: &str = "/usr/share/perl5/PVE/pvecfg.pm";
 const FIREWALLS: &str = "/etc/pve/firewall";
 const PID_FILES: &str = "/var/run/qemu-server";
 const INTERFACES: &str = "/sys/class/net";
+const HA_RESOURCES: &str = "/etc/pve/ha/resources.cfg";
+const HA_STATUS: &str = "/etc/pve/ha/manager_status";
 const LIMIT: u64 = 16 << 20;
 
 /// Where the configuration of a guest is.
@@ -131,12 +141,30 @@ pub fn node_name_op() -> Op {
 /// # Errors
 /// When the file is missing (no Proxmox VE) or not understood.
 pub fn node_name(result: &OpResult) -> Result<String, PveError> {
-    #[derive(Deserialize)]
-    struct Members {
-        nodename: String,
-    }
-    let members: Members = json(MEMBERS, required(MEMBERS, result)?)?;
-    Ok(members.nodename)
+    Ok(members(result)?.nodename)
+}
+
+/// `.members`: the node itself, and where there is one its cluster.
+#[derive(Deserialize)]
+struct Members {
+    nodename: String,
+    cluster: Option<Cluster>,
+    #[serde(default)]
+    nodelist: BTreeMap<String, Member>,
+}
+
+#[derive(Deserialize)]
+struct Cluster {
+    quorate: u8,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    online: u8,
+}
+
+fn members(result: &OpResult) -> Result<Members, PveError> {
+    json(MEMBERS, required(MEMBERS, result)?)
 }
 
 /// The reads of the first batch, for this node.
@@ -154,6 +182,8 @@ pub fn ops(node: &str) -> Vec<Op> {
         all(FIREWALLS.to_owned(), ".fw"),
         Op::List { path: INTERFACES.to_owned() },
         read(VERSION),
+        read(HA_RESOURCES),
+        read(HA_STATUS),
     ]
 }
 
@@ -162,11 +192,16 @@ pub fn ops(node: &str) -> Vec<Op> {
 /// # Errors
 /// When a file that always exists is missing, unreadable or of another form.
 pub fn parse(results: &[OpResult]) -> Result<Inventory, PveError> {
-    let [members, vm_list, lxc, vm, storages, sockets, pids, firewalls, interfaces, version] = results else {
+    let [members, vm_list, lxc, vm, storages, sockets, pids, firewalls, interfaces, version, resources, status] =
+        results
+    else {
         let reason = format!("{} answers came to {} reads", results.len(), ops("").len());
         return Err(PveError::Malformed { path: "/etc/pve".into(), reason });
     };
-    let node = node_name(members)?;
+    let Members { nodename: node, cluster, nodelist } = self::members(members)?;
+    let mut members: BTreeMap<String, bool> =
+        nodelist.into_iter().map(|(node, member)| (node, member.online != 0)).collect();
+    members.entry(node.clone()).or_insert(true);
     let sockets = optional(UNIX_SOCKETS, sockets)?.unwrap_or_default();
     let running = running_containers(&sockets);
     let pids = pid_files(&files(PID_FILES, pids)?);
@@ -190,7 +225,13 @@ pub fn parse(results: &[OpResult]) -> Result<Inventory, PveError> {
         .map(|(name, text)| (name.trim_end_matches(".fw").to_owned(), text))
         .collect();
     Ok(Inventory {
-        version: optional(VERSION, version)?.as_deref().and_then(pve_version),
+        version: optional(VERSION, version)?.as_deref().and_then(Version::in_pvecfg),
+        members,
+        quorate: cluster.is_none_or(|cluster| cluster.quorate != 0),
+        ha: Ha::parse(
+            &optional(HA_RESOURCES, resources)?.unwrap_or_default(),
+            &optional(HA_STATUS, status)?.unwrap_or_default(),
+        ),
         storages: storage::parse_cfg(&optional(STORAGE_CFG, storages)?.unwrap_or_default()),
         bridges: BTreeSet::new(),
         node,
@@ -305,13 +346,6 @@ fn listed_guests(text: &str) -> Result<BTreeMap<GuestId, Present>, PveError> {
         Some((id.parse().ok()?, Present { kind, node: listed.node, config, running: false }))
     };
     Ok(list.ids.into_iter().filter_map(present).collect())
-}
-
-/// The number in `sub version { return '9.2.11'; }`.
-fn pve_version(text: &str) -> Option<String> {
-    let rest = text.split_once("sub version")?.1;
-    let quoted = rest.split(['\'', '"']).nth(1)?;
-    quoted.starts_with(|c: char| c.is_ascii_digit()).then(|| quoted.to_owned())
 }
 
 fn json<T: serde::de::DeserializeOwned>(path: &str, text: String) -> Result<T, PveError> {

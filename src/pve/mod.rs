@@ -7,6 +7,9 @@
 //! | [`argv`] | argv understood (or refused) as the real tools do |
 //! | [`property`], [`size`] | property strings, disk sizes |
 //! | [`guest_config`], [`storage`], [`firewall`] | the files under `/etc/pve` |
+//! | [`ha`] | which guests the HA manager looks after |
+//! | [`version`] | versions of Proxmox VE, and what an older one lacks |
+//! | [`refusal`] | what the tools say when they refuse, sorted by what it means |
 //! | [`inventory`] | the state of a whole node from files, without a process |
 //! | [`tool`], [`pct`], [`qm`] | builders of commands, named after the subcommands they build |
 //! | [`guest`], [`difference`] | what a declared guest should look like, and how the present one differs |
@@ -21,16 +24,19 @@ pub mod firewall;
 pub mod format;
 pub mod guest;
 pub mod guest_config;
+pub mod ha;
 pub mod inventory;
 pub mod lxc;
 pub mod pct;
 pub mod property;
 pub mod qm;
+pub mod refusal;
 pub mod schema;
 pub mod size;
 pub mod storage;
 pub mod table;
 pub mod tool;
+pub mod version;
 pub mod vm;
 
 /// The tag that marks guests made by phoenix.

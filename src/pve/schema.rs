@@ -8,7 +8,7 @@ use regex::Regex;
 
 use super::format;
 use super::property::Properties;
-use super::table::{Grammar, Kind, Schema, table};
+use super::table::{Grammar, Kind, Schema};
 
 /// One objection of Proxmox's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,7 +50,7 @@ impl Violation {
 
 /// All objections against a value. For property strings the first one is the option's, the others are its keys'.
 pub fn check(schema: &Schema, path: &str, value: &str) -> Vec<Violation> {
-    if let Some(grammar) = schema.propstring.as_deref().and_then(|name| table().grammar(name)) {
+    if let Some(grammar) = &schema.grammar {
         return check_property_string(grammar, path, value);
     }
     check_plain(schema, value).map_or_else(|message| vec![Violation::new(path, message)], |()| Vec::new())
@@ -183,6 +183,7 @@ pub(super) fn normal_boolean(schema: Option<&Schema>, value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pve::table::table;
 
     #[test]
     fn every_pattern_compiles() {

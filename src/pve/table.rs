@@ -1,12 +1,16 @@
 //! The option table: every command of Proxmox's tools with its positionals and options, and the grammars of property
 //! strings. It is data (`options.json`), read when first asked for.
+//!
+//! The table knows since when Proxmox has a thing, and what went away: [`table`] is that of the newest version, which
+//! builders use; [`table_of`] is that of an older one, which its tools know nothing beyond.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::LazyLock;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, LazyLock, OnceLock};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::schema::{self, Violation};
+use super::version::Version;
 
 /// How a command reports the failure of its task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -83,8 +87,15 @@ pub struct Schema {
     pub requires: Option<String>,
     /// Numbers that the `N` of the option's name stands for.
     pub index: Option<(u32, u32)>,
-    /// Only since this version (`8`, `9`, `9.2`).
-    pub since: Option<String>,
+    /// The first version that has it; absent: all that phoenix knows have it.
+    #[serde(deserialize_with = "version")]
+    pub since: Option<Version>,
+    /// The last major that had it.
+    #[serde(deserialize_with = "major")]
+    until: Option<u32>,
+    /// Choices that went away after these majors.
+    #[serde(deserialize_with = "majors")]
+    enum_until: HashMap<String, u32>,
     /// In property strings: the key whose value may stand bare.
     #[serde(deserialize_with = "number_as_bool")]
     pub default_key: bool,
@@ -92,9 +103,41 @@ pub struct Schema {
     pub alias: Option<String>,
     /// In property strings: written as `NAME=value` this also says `key_alias=NAME` (`virtio=MAC`).
     pub key_alias: Option<String>,
+    /// The grammar that `propstring` names.
+    #[serde(skip)]
+    pub grammar: Option<Arc<Grammar>>,
 }
 
-fn number_as_bool<'de, D: serde::Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+/// Whether this version (the newest if absent) has what came with one and went after a major.
+fn has(version: Option<Version>, since: Option<Version>, until: Option<u32>) -> bool {
+    match version {
+        None => until.is_none(),
+        Some(version) => since.is_none_or(|since| since <= version) && until.map(after).is_none_or(|end| version < end),
+    }
+}
+
+/// The first version that does not have what a major was the last to have.
+fn after(major: u32) -> Version {
+    Version::of(major + 1, 0)
+}
+
+fn version<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Version>, D::Error> {
+    let text = String::deserialize(value)?;
+    text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+fn major<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u32>, D::Error> {
+    let text = String::deserialize(value)?;
+    text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+fn majors<'de, D: Deserializer<'de>>(value: D) -> Result<HashMap<String, u32>, D::Error> {
+    let words = HashMap::<String, String>::deserialize(value)?;
+    let number = |(name, text): (String, String)| Some((name, text.parse().ok()?));
+    Ok(words.into_iter().filter_map(number).collect())
+}
+
+fn number_as_bool<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
     u8::deserialize(value).map(|number| number != 0)
 }
 
@@ -112,9 +155,12 @@ pub struct CommandSpec {
     pub task: Task,
     /// Options by name; an `N` at the end of a name with an `index` stands for a number.
     pub options: BTreeMap<String, Schema>,
+    /// The first version that has it; absent: all that phoenix knows have it.
+    #[serde(deserialize_with = "version")]
+    since: Option<Version>,
 }
 
-fn one_or_many<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Vec<String>, D::Error> {
+fn one_or_many<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum OneOrMany {
@@ -159,23 +205,73 @@ impl CommandSpec {
 }
 
 /// All commands and grammars.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Table {
     aliases: HashMap<String, String>,
-    formats: HashMap<String, Grammar>,
+    formats: HashMap<String, Arc<Grammar>>,
     commands: BTreeMap<String, CommandSpec>,
 }
 
-static TABLE: LazyLock<Table> = LazyLock::new(|| {
+/// What any version has or had.
+static ALL: LazyLock<Table> = LazyLock::new(|| {
     serde_json::from_str(include_str!("options.json")).expect("options.json is part of the program and tested")
 });
 
-/// The table.
+static NEWEST: LazyLock<Table> = LazyLock::new(|| ALL.as_of(None));
+
+/// Tables by the version since which they are true; each is made when it is first asked for.
+static OLDER: LazyLock<Vec<(Version, OnceLock<Table>)>> =
+    LazyLock::new(|| ALL.turning_points().into_iter().map(|since| (since, OnceLock::new())).collect());
+
+/// The table of the newest version.
 pub fn table() -> &'static Table {
-    &TABLE
+    &NEWEST
+}
+
+/// What a node of this version knows.
+pub fn table_of(version: Version) -> &'static Table {
+    let after = OLDER.partition_point(|(since, _)| *since <= version);
+    match OLDER.get(after.saturating_sub(1)) {
+        Some((since, table)) => table.get_or_init(|| ALL.as_of(Some(*since))),
+        None => table(),
+    }
 }
 
 impl Table {
+    /// The same without what this version (the newest if absent) does not have.
+    fn as_of(&self, version: Option<Version>) -> Table {
+        let remains = |schema: &mut Schema| {
+            let gone: Vec<String> = schema
+                .enum_until
+                .extract_if(|_, until| !has(version, None, Some(*until)))
+                .map(|(one, _)| one)
+                .collect();
+            schema.choices.retain(|choice| !gone.contains(choice));
+            has(version, schema.since, schema.until)
+        };
+        let mut table = self.clone();
+        for grammar in table.formats.values_mut() {
+            Arc::make_mut(grammar).retain(|_, schema| remains(schema));
+        }
+        table.commands.retain(|_, command| has(version, command.since, None));
+        for command in table.commands.values_mut() {
+            command.options.retain(|_, schema| remains(schema));
+            for schema in command.options.values_mut() {
+                schema.grammar = schema.propstring.as_ref().and_then(|name| table.formats.get(name)).cloned();
+            }
+        }
+        table
+    }
+
+    /// Versions since which something is there, or is not any more; the first is older than any that counts.
+    fn turning_points(&self) -> BTreeSet<Version> {
+        let options = self.commands.values().flat_map(|command| command.options.values());
+        let schemas = self.formats.values().flat_map(|grammar| grammar.values()).chain(options);
+        let commands = self.commands.values().filter_map(|command| command.since);
+        let points = schemas.flat_map(|schema| schema.since.into_iter().chain(schema.until.map(after)));
+        points.chain(commands).chain([Version::of(0, 0)]).collect()
+    }
+
     /// A command by its full name (`pct clone`, `qm guest exec`) or an alias of it (`qm resize`), with its own name.
     pub fn command(&self, name: &str) -> Option<(&str, &CommandSpec)> {
         let name = self.aliases.get(name).map_or(name, String::as_str);
@@ -184,7 +280,7 @@ impl Table {
 
     /// The grammar of a property string by the name of its format, e.g. `ct-net`.
     pub fn grammar(&self, format: &str) -> Option<&Grammar> {
-        self.formats.get(format)
+        self.formats.get(format).map(Arc::as_ref)
     }
 
     /// All commands by name.
@@ -202,7 +298,7 @@ impl Table {
 /// The grammar behind an option, if its value is a property string: `grammar_of("pct set", "net0")`.
 pub fn grammar_of(command: &str, option: &str) -> Option<&'static Grammar> {
     let (_, spec) = table().command(command)?;
-    table().grammar(spec.option(option)?.propstring.as_deref()?)
+    spec.option(option)?.grammar.as_deref()
 }
 
 /// All that Proxmox would say against this value, in its own words.
@@ -267,6 +363,28 @@ mod tests {
         for wrong in ["net32", "net", "net01", "netN", "memory0"] {
             assert!(set.option(wrong).is_none(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn older_versions_know_less_and_keep_what_went_away() {
+        let key = |version: &str, command: &str, option: &str, key: &str| {
+            let (_, spec) = table_of(version.parse().unwrap()).command(command).unwrap();
+            spec.option(option).unwrap().grammar.as_ref().unwrap().contains_key(key)
+        };
+        let option = |version: &str, command: &str, option: &str| {
+            table_of(version.parse().unwrap()).command(command).is_some_and(|(_, spec)| spec.option(option).is_some())
+        };
+        assert!(!option("8.4.14", "pct set", "entrypoint") && option("9.2.11", "pct set", "entrypoint"));
+        assert!(!option("9.0.3", "pct set", "entrypoint"), "it came with 9.1");
+        assert!(option("8.4.14", "pvesm add", "maxfiles") && !option("9.0.3", "pvesm add", "maxfiles"));
+        assert!(!key("8.4.14", "pct set", "net0", "host-managed") && key("9.2", "pct set", "net0", "host-managed"));
+        assert!(key("8.4.14", "qm set", "scsi0", "cyls") && !key("9.2", "qm set", "scsi0", "cyls"));
+        assert!(table_of(Version::of(8, 4)).command("ha-manager rules add").is_none());
+        let storages = |table: &Table| table.command("pvesm add").unwrap().1.option("type").unwrap().choices.clone();
+        assert!(storages(table_of(Version::of(8, 4))).contains(&"glusterfs".to_owned()));
+        assert!(!storages(table()).contains(&"glusterfs".to_owned()));
+        assert_eq!(storages(table()), storages(table_of(Version::of(9, 2))));
+        assert!(table().command("qm set").unwrap().1.option("scsi0").unwrap().grammar.is_some());
     }
 
     #[test]

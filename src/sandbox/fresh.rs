@@ -230,7 +230,7 @@ impl World {
         let mut world = World::empty(&inventory.node);
         world.about = Some(format!("The Proxmox VE node {}, as it was when it was looked at.", inventory.node));
         if let Some(version) = &inventory.version {
-            world.version.insert("pve-manager".to_owned(), version.clone());
+            world.version.insert("pve-manager".to_owned(), version.to_string());
         }
         let places = ["path", "pool", "vgname"];
         for storage in &inventory.storages {

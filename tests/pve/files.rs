@@ -150,7 +150,13 @@ fn answers(ops: &[Op]) -> Vec<OpResult> {
     ops.iter()
         .map(|op| match op {
             Op::Read { path, .. } => match path.as_str() {
-                "/etc/pve/.members" => text(r#"{"nodename": "pve1", "version": 0}"#),
+                "/etc/pve/.members" => text(
+                    r#"{"nodename": "pve1", "version": 6, "cluster": {"name": "home", "version": 2, "nodes": 2, "quorate": 0},
+                        "nodelist": {"pve1": {"id": 1, "online": 1, "ip": "192.0.2.1"},
+                            "pve2": {"id": 2, "online": 0}}}"#,
+                ),
+                "/etc/pve/ha/resources.cfg" => text("vm: 200\n\tstate started\n"),
+                "/etc/pve/ha/manager_status" => Ok(OpValue::Bytes(None)),
                 "/etc/pve/.vmlist" => text(
                     r#"{"version": 4, "ids": {"100": {"node": "pve1", "type": "lxc", "version": 1},
                         "200": {"node": "pve1", "type": "qemu", "version": 1},
@@ -200,10 +206,12 @@ fn answers(ops: &[Op]) -> Vec<OpResult> {
 fn a_node_is_read_from_its_files() {
     let ops = inventory::ops("pve1");
     let mut node = inventory::parse(&answers(&ops)).unwrap();
-    assert_eq!((node.node.as_str(), node.version.as_deref()), ("pve1", Some("9.2.11")));
+    assert_eq!((node.node.as_str(), node.version), ("pve1", "9.2.11".parse().ok()));
     assert!(node.guests[&id(100)].running && node.guests[&id(100)].is_marked());
     assert_eq!(node.guests[&id(100)].name(), Some("web01"));
     assert_eq!((node.guests[&id(300)].node.as_str(), node.guests[&id(300)].kind), ("pve2", GuestKind::Vm));
+    assert!(!node.quorate && node.members == BTreeMap::from([("pve1".to_owned(), true), ("pve2".to_owned(), false)]));
+    assert!(node.ha.manages(id(200)).is_some() && node.ha.manages(id(100)).is_none());
     assert!(node.firewalls.contains_key("cluster") && node.storage("local").is_some());
 
     let details = answers(&inventory::details(&node));
