@@ -201,6 +201,11 @@ impl<'a> Fields<'a> {
         fitting
     }
 
+    /// A number above `above` and at most `most`, as it is written.
+    pub fn decimal(&self, name: &'static str, above: f64, most: f64) -> Option<String> {
+        self.number(name, above, most).map(|number| number.to_string())
+    }
+
     /// Text in a syntax of its own; `kind` names it in the field table. The error's text is the finding.
     pub fn parsed<T: FromStr<Err: Display>>(&self, name: &'static str, kind: Kind) -> Option<T> {
         let text = self.text_as(name, kind)?;

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::asked::Kind;
 use super::decode::Fields;
 use super::json::Data;
-use super::{legacy, secrets};
+use super::{legacy, options, secrets};
 use crate::finding::Finding;
 use crate::model::{
-    Address, Boot, DnsRecord, Guest, GuestId, GuestKind, HealthCheck, LifecycleSnapshots, LxcSettings, Nic, Origin,
-    Role, RootDisk, TraefikService, VmSettings,
+    Boot, DnsRecord, Guest, GuestId, GuestKind, HealthCheck, LifecycleSnapshots, LxcSettings, Origin, Role, RootDisk,
+    TraefikService, VmSettings,
 };
 
 /// A guest as one entry declares it, with the entry: later checks point into it.
@@ -61,14 +61,16 @@ pub fn common(fields: &Fields, id: GuestId, kind: GuestKind) -> Guest {
         cores: 0,
         memory_mb: 0,
         swap_mb: None,
-        root: RootDisk { storage: String::new(), size_gb: 0 },
+        root: RootDisk::default(),
         nics: Vec::new(),
         nameservers: Vec::new(),
         search_domain: None,
+        options: options::declared(fields, kind),
         boot: Boot {
             start_at_boot: fields.flag_or("start_at_boot", false),
             order: fields.whole("boot_order", 0..=u64::from(u32::MAX)),
             delay: fields.whole("boot_delay", 0..=u64::from(u32::MAX)),
+            shutdown_timeout: fields.whole("shutdown_timeout", 0..=u64::from(u32::MAX)),
         },
         dependencies: ids(fields, "dependencies"),
         features: features(fields),
@@ -237,17 +239,4 @@ fn dns_record(fields: Fields) -> Option<DnsRecord> {
     let record = fields.string("hostname").zip(ip).map(|(hostname, ip)| DnsRecord { hostname, ip: ip.to_string() });
     fields.finish();
     record
-}
-
-/// The interface that `network_config` and `mac_address` describe, with `network` already opened.
-pub fn nic(entry: &Fields, network: &Fields, bridge: Option<String>) -> Nic {
-    Nic {
-        name: network.string_or("name", "eth0"),
-        bridge: bridge.unwrap_or_default(),
-        address: network.parsed("ip", Kind::GuestAddress).unwrap_or(Address::Dhcp),
-        gateway: network.parsed("gw", Kind::Address),
-        mac: entry.parsed("mac_address", Kind::Mac),
-        vlan: network.whole("vlan", 1..=4094),
-        firewall: false,
-    }
 }

@@ -1,20 +1,13 @@
 //! `phoenix_lxc_configs.json`: containers.
 
-use std::collections::BTreeMap;
-
 use super::asked::Kind;
 use super::decode::Fields;
 use super::file::File;
 use super::guest::{self, Draft};
 use super::json::Member;
-use super::legacy;
+use super::{disks, legacy, nics, options};
 use crate::finding::Finding;
-use crate::model::{
-    BindMount, Guest, GuestId, GuestKind, IdMap, LxcSettings, Nvidia, Origin, RootDisk, VllmEngine, Volume,
-};
-
-/// Largest size of a disk in GiB.
-const MOST_GB: u64 = 1 << 17;
+use crate::model::{Guest, GuestId, GuestKind, IdMap, LxcSettings, Nvidia, Origin, RootDisk, VllmEngine};
 
 /// Decodes the file: one draft for every entry whose id can be told.
 pub fn decode(file: &File) -> Vec<Draft<'_>> {
@@ -51,7 +44,8 @@ fn draft<'a>(file: &'a File, member: &'a Member, defaults: &Nvidia) -> Option<Dr
     guest.swap_mb = fields.whole("swap_mb", 0..=u64::from(u32::MAX));
     guest.root = RootDisk {
         storage: fields.string("storage_pool").unwrap_or_default(),
-        size_gb: fields.whole("storage_size_gb", 1..=MOST_GB).unwrap_or(8),
+        size_gb: fields.whole("storage_size_gb", 1..=disks::MOST_GB).unwrap_or(8),
+        options: options::of_disk(&fields, GuestKind::Lxc),
     };
     network(&fields, &mut guest);
     if fields.flag_or("enable_lifecycle_snapshots", false) {
@@ -60,10 +54,11 @@ fn draft<'a>(file: &'a File, member: &'a Member, defaults: &Nvidia) -> Option<Dr
     }
     guest.app = fields.text("application_script").map(|script| legacy::app(script).to_owned());
     guest.volumes =
-        ["zfs_volumes", "volumes"].into_iter().flat_map(|name| fields.maps(name)).filter_map(volume).collect();
-    guest.mounts = fields.maps("mount_points").into_iter().filter_map(bind_mount).collect();
+        ["zfs_volumes", "volumes"].into_iter().flat_map(|name| fields.maps(name)).filter_map(disks::volume).collect();
+    guest.mounts = fields.maps("mount_points").into_iter().filter_map(disks::bind_mount).collect();
     guest.health_checks.extend(guest::single_health_check(&fields));
     guest.lxc = settings(&fields, defaults);
+    options::listed(&fields, GuestKind::Lxc, &mut guest.options, &mut guest.lxc.features);
     for (name, kind) in [("ports", Kind::Texts), ("tests", Kind::Map), ("bootstrap_ca_url", Kind::Text)] {
         fields.unused(name, kind);
     }
@@ -93,19 +88,21 @@ fn origin(fields: &Fields) -> Origin {
 }
 
 fn network(fields: &Fields, guest: &mut Guest) {
-    let Some(network) = fields.map("network_config") else { return };
+    let Some(network) = fields.map("network_config") else {
+        nics::additional(fields, guest);
+        return;
+    };
     for (name, hint) in [
         ("bridge", "a bridge of the node, for example vmbr0"),
         ("ip", "an address with prefix length like 192.0.2.10/24, `dhcp` or `manual`"),
     ] {
         network.require(name, hint);
     }
-    let mut nic = guest::nic(fields, &network, network.string("bridge"));
-    nic.firewall = guest.firewall.enabled;
-    guest.nics.push(nic);
+    guest.nics.push(nics::first(fields, &network, network.string("bridge"), guest));
     guest.nameservers = network.addresses("nameservers");
     guest.search_domain = network.string("searchdomain");
     network.finish();
+    nics::additional(fields, guest);
 }
 
 fn settings(fields: &Fields, defaults: &Nvidia) -> LxcSettings {
@@ -132,10 +129,11 @@ fn settings(fields: &Fields, defaults: &Nvidia) -> LxcSettings {
         // Proxmox's own default for new containers is unprivileged; the predecessor's was privileged. Of a clone
         // the source decides, see `super::resolve`.
         unprivileged: fields.flag_or("unprivileged", !fields.file.lenient()),
-        features: features(fields),
+        features: Default::default(),
         raw,
         nvidia: (!gpus.is_empty()).then_some(nvidia),
         gpus,
+        devices: fields.maps("devices").into_iter().filter_map(disks::device).collect(),
         id_maps: fields.maps("id_maps").into_iter().filter_map(id_map).collect(),
         vllm: fields.map("vllm_engine_config").and_then(vllm),
     }
@@ -162,26 +160,6 @@ fn apparmor(fields: &Fields, raw: &mut Vec<(String, String)>) {
     if nesting {
         raw.push(("lxc.apparmor.allow_nesting".to_owned(), "1".to_owned()));
     }
-}
-
-/// `pct_options`: Proxmox's features, `nesting=1`.
-fn features(fields: &Fields) -> BTreeMap<String, String> {
-    let mut features = BTreeMap::new();
-    for (text, span) in fields.texts("pct_options") {
-        for option in text.split(',').map(str::trim).filter(|option| !option.is_empty()) {
-            match option.split_once('=') {
-                Some((key, value)) => {
-                    features.insert(key.trim().to_owned(), value.trim().to_owned());
-                }
-                None => {
-                    let finding = Finding::error("bad-value", format!("`{option}` must be NAME=VALUE"))
-                        .hint(format!("write \"{option}=1\""));
-                    fields.file.report(finding, span.clone());
-                }
-            }
-        }
-    }
-    features
 }
 
 /// `gpu_assignment`: `none`, or indices with commas between them.
@@ -212,44 +190,6 @@ fn id_map(fields: Fields) -> Option<IdMap> {
     let size = fields.whole_or("size", 1..=65536, 1u32);
     fields.finish();
     kind.zip(ids).map(|(kind, (host_id, container_id))| IdMap { kind, host_id, container_id, size })
-}
-
-fn volume(fields: Fields) -> Option<Volume> {
-    for (name, hint) in [
-        ("pool", "the Proxmox storage"),
-        ("size_gb", "the size in GiB"),
-        ("mount_point", "the absolute path inside the guest"),
-    ] {
-        fields.require(name, hint);
-    }
-    let mount_point = fields.path("mount_point");
-    let volume = Volume {
-        name: fields.string("name").unwrap_or_default(),
-        storage: fields.string("pool").unwrap_or_default(),
-        size_gb: fields.whole("size_gb", 1..=MOST_GB).unwrap_or(1),
-        mount_point: mount_point.clone().unwrap_or_default(),
-    };
-    fields.finish();
-    mount_point.map(|_| volume)
-}
-
-fn bind_mount(fields: Fields) -> Option<BindMount> {
-    fields.require("host_path", "the absolute path on the node");
-    fields.require("container_path", "the absolute path inside the guest");
-    let paths = fields.path("host_path").zip(fields.path("container_path"));
-    let ids = 0..=u64::from(u16::MAX);
-    let owner = (fields.whole("owner_uid", ids.clone()), fields.whole("owner_gid", ids));
-    let file = fields.choice_or_first("kind", &[("directory", false), ("file", true)]);
-    let read_only = fields.flag_or("read_only", false);
-    fields.finish();
-    paths.map(|(host_path, container_path)| BindMount {
-        host_path,
-        container_path,
-        owner_uid: owner.0,
-        owner_gid: owner.1,
-        file,
-        read_only,
-    })
 }
 
 fn nvidia(fields: &Fields) -> Nvidia {

@@ -5,32 +5,16 @@ use super::decode::Fields;
 use super::file::File;
 use super::guest::{self, Draft};
 use super::json::{Data, Value};
-use super::legacy;
+use super::{disks, legacy, nics, options};
 use crate::finding::Finding;
 use crate::model::{Guest, GuestKind, Image, NfsVolume, Origin, RootDisk, StackUse};
+use crate::pve::property::Properties;
 
 /// The environment of a stack that names none.
 const ENVIRONMENT: &str = "production";
 
 /// Size of a template's disk in GiB when nothing is declared: what the predecessor made of every image.
 const IMAGE_GB: u32 = 32;
-
-/// Options of `qm set` that follow from fields.
-const DECLARED: [(&str, &str); 13] = [
-    ("ciuser", "user_config.username"),
-    ("cores", "cores"),
-    ("ipconfig0", "network_config.ip"),
-    ("memory", "memory_mb"),
-    ("name", "name"),
-    ("nameserver", "network_config.nameserver"),
-    ("net0", "network_bridge"),
-    ("onboot", "start_at_boot"),
-    ("scsi0", "disk_size_gb"),
-    ("searchdomain", "network_config.searchdomain"),
-    ("sshkeys", "user_config.ssh_keys"),
-    ("startup", "boot_order"),
-    ("tags", "tags"),
-];
 
 /// `vm_defaults`.
 #[derive(Default)]
@@ -57,7 +41,7 @@ fn defaults(fields: Fields) -> Defaults {
     let defaults = Defaults {
         cores: fields.whole("cores", 1..=8192),
         memory_mb: fields.whole("memory_mb", 16..=u64::from(u32::MAX)),
-        disk_size_gb: fields.whole("disk_size_gb", 1..=1 << 17),
+        disk_size_gb: fields.whole("disk_size_gb", 1..=disks::MOST_GB),
         storage: fields.string("storage_pool"),
         bridge: fields.string("network_bridge"),
     };
@@ -87,7 +71,8 @@ fn draft<'a>(file: &'a File, item: &'a Value, defaults: &Defaults) -> Option<Dra
     };
     guest.root = RootDisk {
         storage: fields.string("storage_pool").or_else(|| defaults.storage.clone()).unwrap_or_default(),
-        size_gb: fields.whole("disk_size_gb", 1..=1 << 17).or(undeclared).unwrap_or(IMAGE_GB),
+        size_gb: fields.whole("disk_size_gb", 1..=disks::MOST_GB).or(undeclared).unwrap_or(IMAGE_GB),
+        options: options::of_disk(&fields, GuestKind::Vm),
     };
     if guest.root.storage.is_empty() {
         fields.require_here("storage_pool", "the Proxmox storage of the disk, here or in `vm_defaults`");
@@ -106,8 +91,8 @@ fn draft<'a>(file: &'a File, item: &'a Value, defaults: &Defaults) -> Option<Dra
     }
     guest.vm.nfs = fields.maps("volumes").into_iter().filter_map(nfs_volume).collect();
     guest.vm.stacks = stacks(&fields);
-    guest.vm.options =
-        fields.texts("qm_options").into_iter().filter_map(|(text, span)| option(&fields, text, span)).collect();
+    options::listed(&fields, GuestKind::Vm, &mut guest.options, &mut Default::default());
+    agent(&fields, &guest);
     guest.vm.portainer_environment = fields.string("portainer_environment_name");
     guest.vm.portainer_agent_hostname = fields.string("portainer_agent_hostname");
     fields.unused("count", Kind::Whole);
@@ -205,9 +190,11 @@ fn network(fields: &Fields, guest: &mut Guest, defaults: &Defaults) {
     if bridge.is_none() {
         fields.require_here("network_bridge", "a bridge of the node, here or in `vm_defaults`");
     }
-    let Some(network) = fields.map("network_config") else { return };
-    let mut nic = guest::nic(fields, &network, bridge);
-    nic.firewall = guest.firewall.enabled;
+    let Some(network) = fields.map("network_config") else {
+        nics::additional(fields, guest);
+        return;
+    };
+    let nic = nics::first(fields, &network, bridge, guest);
     if nic.address.cidr().is_some() {
         network.require_here("gw", "the default gateway, which a static address needs");
     }
@@ -215,23 +202,19 @@ fn network(fields: &Fields, guest: &mut Guest, defaults: &Defaults) {
     guest.nameservers = network.addresses("nameserver");
     guest.search_domain = network.string("searchdomain");
     network.finish();
+    nics::additional(fields, guest);
 }
 
-/// An option of `qm set`: `--NAME VALUE` or `NAME=VALUE`.
-fn option(fields: &Fields, text: &str, span: std::ops::Range<usize>) -> Option<(String, String)> {
-    let bare = text.trim().trim_start_matches('-');
-    let option = bare.split_once(['=', ' ']).map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
-    let Some((name, _)) = &option else {
-        let finding = Finding::error("bad-value", format!("`{text}` must be an option of `qm set` with its value"));
-        fields.file.report(finding.hint("for example \"cpu=host\""), span);
-        return None;
-    };
-    if let Some((_, field)) = DECLARED.iter().find(|(option, _)| option == name) {
-        let finding = Finding::error("declared-option", format!("`{name}` is not for `qm_options`"));
-        fields.file.report(finding.hint(format!("`{field}` declares it")), span);
-        return None;
+/// The agent may be told more than that it is there, but not that it is not.
+fn agent(fields: &Fields, guest: &Guest) {
+    let Some(agent) = guest.options.get("agent") else { return };
+    let parts = Properties::of_option("qm set", "agent", agent);
+    if parts.is_some_and(|parts| !parts.is_on("enabled")) {
+        let finding = Finding::error("no-agent", "virtual machines are spoken to through their guest agent")
+            .hint("write \"enabled=1\", with other parts after it, or leave `agent` out");
+        let place = options::place(fields, GuestKind::Vm, "agent");
+        fields.file.report(finding, fields.value.at(&place).map_or(fields.place.clone(), |value| value.span.clone()));
     }
-    option
 }
 
 fn nfs_volume(fields: Fields) -> Option<NfsVolume> {

@@ -11,4 +11,6 @@ pub struct Boot {
     pub order: Option<u32>,
     /// Seconds to wait after this guest before the next one is started.
     pub delay: Option<u32>,
+    /// Seconds that Proxmox waits for this guest to shut down; absent: its default.
+    pub shutdown_timeout: Option<u32>,
 }

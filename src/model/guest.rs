@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BindMount, Boot, DnsRecord, Firewall, GuestId, GuestKind, NfsVolume, Nic, RootDisk, StackUse, TraefikService,
-    Volume,
+    BindMount, Boot, Device, DnsRecord, Firewall, GuestId, GuestKind, NfsVolume, Nic, RootDisk, StackUse,
+    TraefikService, Volume,
 };
 
 /// What a guest is for the platform. Code knows roles, never ids or addresses.
@@ -148,6 +148,8 @@ pub struct LxcSettings {
     pub raw: Vec<(String, String)>,
     /// Indices of the GPUs shared with the guest.
     pub gpus: Vec<u32>,
+    /// Devices of the node.
+    pub devices: Vec<Device>,
     /// Holes in the id mapping.
     pub id_maps: Vec<IdMap>,
     /// NVIDIA's driver, for containers with GPUs.
@@ -171,8 +173,6 @@ pub struct VmSettings {
     pub portainer_environment: Option<String>,
     /// Name under which the agent is reached; absent: the guest's address.
     pub portainer_agent_hostname: Option<String>,
-    /// Other options of `qm set`: name without dashes, value.
-    pub options: Vec<(String, String)>,
 }
 
 /// One declared guest, checked.
@@ -208,6 +208,8 @@ pub struct Guest {
     pub nameservers: Vec<std::net::IpAddr>,
     /// Search domain.
     pub search_domain: Option<String>,
+    /// Other keys of its Proxmox configuration, by Proxmox's name: `cpulimit` -> `1.5`, `description` -> any text.
+    pub options: BTreeMap<String, String>,
     /// Start order.
     pub boot: Boot,
     /// Guests that must be healthy first, as declared.

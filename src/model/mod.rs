@@ -26,7 +26,7 @@ pub use guest::{
     VmSettings,
 };
 pub use id::{GuestId, GuestKind, InvalidGuestId};
-pub use network::{Address, Cidr, InvalidAddress, InvalidMac, MacAddress, Nic};
+pub use network::{Address, Address6, Cidr, InvalidAddress, InvalidMac, MacAddress, Nic};
 pub use node::{Node, NodeStorage};
 pub use secret_ref::{SecretRef, SecretSource};
 pub use service::{Certificate, DnsRecord, Stack, StackEnvironment, StackFile, StackUse, StackValue, TraefikService};
@@ -36,4 +36,4 @@ pub use setup::{
 };
 pub use site::Site;
 pub use step::Step;
-pub use storage::{BindMount, NfsVolume, RootDisk, Volume};
+pub use storage::{BindMount, Device, NfsVolume, RootDisk, Volume};

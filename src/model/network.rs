@@ -134,6 +134,48 @@ impl Address {
     }
 }
 
+/// Where the IPv6 address of a network interface comes from, beside its IPv4 address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Address6 {
+    /// Told by the router (SLAAC).
+    Auto,
+    /// Asked for by DHCP.
+    Dhcp,
+    /// Left to the guest.
+    Manual,
+    /// Declared.
+    Static(Cidr),
+}
+
+impl FromStr for Address6 {
+    type Err = InvalidAddress;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Address6::Auto),
+            "dhcp" => Ok(Address6::Dhcp),
+            "manual" => Ok(Address6::Manual),
+            _ => match text.parse::<Cidr>() {
+                Ok(cidr) if cidr.address.is_ipv6() => Ok(Address6::Static(cidr)),
+                _ => Err(InvalidAddress(text.to_owned())),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Address6 {
+    /// As Proxmox writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address6::Auto => f.write_str("auto"),
+            Address6::Dhcp => f.write_str("dhcp"),
+            Address6::Manual => f.write_str("manual"),
+            Address6::Static(cidr) => cidr.fmt(f),
+        }
+    }
+}
+
 /// A unicast MAC address, kept in upper case as Proxmox prints it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -191,10 +233,40 @@ pub struct Nic {
     pub address: Address,
     /// Default gateway.
     pub gateway: Option<IpAddr>,
+    /// An IPv6 address beside it; absent: left alone.
+    pub address6: Option<Address6>,
+    /// Default gateway for IPv6, beside `gateway`.
+    pub gateway6: Option<std::net::Ipv6Addr>,
+    /// Emulated hardware of a virtual machine (`virtio`, `e1000`); absent: what is there, else `virtio`.
+    pub model: Option<String>,
     /// Hardware address; absent: the one Proxmox generated is kept.
     pub mac: Option<MacAddress>,
     /// VLAN tag, 1 to 4094.
     pub vlan: Option<u16>,
     /// Whether Proxmox filters this interface (`firewall=1`).
     pub firewall: bool,
+    /// Largest packet in bytes; absent: left alone.
+    pub mtu: Option<u32>,
+    /// Most it sends and receives in MB/s, a decimal number as Proxmox writes it (`12.5`); absent: left alone.
+    pub rate: Option<String>,
+}
+
+impl Nic {
+    /// An interface of which only this is declared.
+    pub fn new(name: impl Into<String>, bridge: impl Into<String>, address: Address) -> Nic {
+        Nic {
+            name: name.into(),
+            bridge: bridge.into(),
+            address,
+            gateway: None,
+            address6: None,
+            gateway6: None,
+            model: None,
+            mac: None,
+            vlan: None,
+            firewall: false,
+            mtu: None,
+            rate: None,
+        }
+    }
 }

@@ -101,5 +101,6 @@ fn mount(item: &Value) -> Result<BindMount, Thrown> {
         owner_gid: None,
         file: flag("file"),
         read_only: flag("read_only"),
+        id_map: None,
     })
 }

@@ -199,7 +199,9 @@ const SHAPE: [&str; 5] = ["unknown-field", "wrong-type", "out-of-range", "missin
 
 /// What is missing only because of what else stands in the file.
 fn hangs_on_others(message: &str) -> bool {
-    ["storage_pool", "network_bridge", "gw"].iter().any(|field| message == format!("`{field}` is missing"))
+    ["storage_pool", "network_bridge", "gw", "type", "action"]
+        .iter()
+        .any(|field| message == format!("`{field}` is missing"))
 }
 
 /// Puts every value into every place of the shipped files: where decoding says that the shape is wrong, the schema

@@ -247,12 +247,9 @@ fn l22_the_firewall_file_is_the_guests_own_whole_and_in_order() {
     let rule = |port: &str| FirewallRule {
         direction: Direction::In,
         action: FirewallAction::Accept,
-        interface: None,
-        source: None,
-        dest: None,
         protocol: Some("tcp".to_owned()),
         port: Some(port.to_owned()),
-        comment: None,
+        ..FirewallRule::default()
     };
     let mut scenario = Scenario::of([container(105, "store")]);
     scenario.guest(105).nics[0].firewall = true;

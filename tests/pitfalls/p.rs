@@ -10,7 +10,13 @@ use crate::support::inside::Inside;
 use crate::support::scenario::{Scenario, container};
 
 fn volume(name: &str, path: &str, size_gb: u32) -> Volume {
-    Volume { name: name.to_owned(), storage: "tank".to_owned(), size_gb, mount_point: path.to_owned() }
+    Volume {
+        name: name.to_owned(),
+        storage: "tank".to_owned(),
+        size_gb,
+        mount_point: path.to_owned(),
+        ..Volume::default()
+    }
 }
 
 fn mount(host_path: &str, container_path: &str) -> BindMount {
@@ -19,8 +25,7 @@ fn mount(host_path: &str, container_path: &str) -> BindMount {
         container_path: container_path.to_owned(),
         owner_uid: Some(33),
         owner_gid: Some(33),
-        file: false,
-        read_only: false,
+        ..BindMount::default()
     }
 }
 

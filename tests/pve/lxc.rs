@@ -20,25 +20,14 @@ use crate::plan::{guest, id, site};
 
 fn nic() -> Nic {
     Nic {
-        name: "eth0".into(),
-        bridge: "vmbr0".into(),
-        address: Address::Static("192.0.2.10/24".parse().unwrap()),
         gateway: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))),
-        mac: None,
-        vlan: None,
         firewall: true,
+        ..Nic::new("eth0", "vmbr0", Address::Static("192.0.2.10/24".parse().unwrap()))
     }
 }
 
 fn bind(host_path: &str, container_path: &str) -> BindMount {
-    BindMount {
-        host_path: host_path.into(),
-        container_path: container_path.into(),
-        owner_uid: None,
-        owner_gid: None,
-        file: false,
-        read_only: false,
-    }
+    BindMount { host_path: host_path.into(), container_path: container_path.into(), ..BindMount::default() }
 }
 
 /// A container that declares something of everything.
@@ -50,9 +39,15 @@ fn web() -> Guest {
         nics: vec![nic()],
         nameservers: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53)), IpAddr::V4(Ipv4Addr::new(198, 51, 100, 53))],
         search_domain: Some("example.org".into()),
-        boot: Boot { start_at_boot: true, order: Some(3), delay: Some(15) },
+        boot: Boot { start_at_boot: true, order: Some(3), delay: Some(15), ..Boot::default() },
         tags: ["front".to_owned()].into(),
-        volumes: vec![Volume { name: "data".into(), storage: "bulk".into(), size_gb: 20, mount_point: "/data".into() }],
+        volumes: vec![Volume {
+            name: "data".into(),
+            storage: "bulk".into(),
+            size_gb: 20,
+            mount_point: "/data".into(),
+            ..Volume::default()
+        }],
         mounts: vec![bind("/srv/www", "/var/www")],
         ..guest(100)
     }
@@ -238,6 +233,7 @@ fn mount_points_are_known_by_their_path() {
         storage: "bulk".into(),
         size_gb: 2,
         mount_point: "/var/log".into(),
+        ..Volume::default()
     });
     let changes = difference(&wish(&more), &present, None);
     assert_eq!(changes.set, [("mp1".to_owned(), "bulk:2,mp=/var/log".to_owned())]);
@@ -289,7 +285,13 @@ fn a_running_container_takes_some_keys_at_once() {
     let domain = Guest { search_domain: Some("example.net".into()), ..web() };
     assert_eq!(costs(&domain, &present), [("searchdomain".to_owned(), Cost::Restart)]);
     let mut volume = web();
-    volume.volumes.push(Volume { name: "x".into(), storage: "bulk".into(), size_gb: 1, mount_point: "/x".into() });
+    volume.volumes.push(Volume {
+        name: "x".into(),
+        storage: "bulk".into(),
+        size_gb: 1,
+        mount_point: "/x".into(),
+        ..Volume::default()
+    });
     assert_eq!(costs(&volume, &present), [("mp2".to_owned(), Cost::None)]);
 
     present.running = false;
@@ -397,6 +399,7 @@ fn any_guest() -> impl Strategy<Value = Guest> {
         storage: "bulk".into(),
         size_gb,
         mount_point: format!("/v{n}"),
+        ..Volume::default()
     });
     let mount = (0u8..4, any::<bool>(), any::<bool>()).prop_map(|(n, read_only, file)| BindMount {
         read_only,
@@ -420,7 +423,7 @@ fn any_guest() -> impl Strategy<Value = Guest> {
             mounts.dedup_by_key(|mount| mount.container_path.clone());
             let mut guest = Guest { memory_mb, cores, swap_mb, nics, volumes, mounts, tags, ..guest(100) };
             guest.root.size_gb = size;
-            guest.boot = Boot { start_at_boot: boot.0, order: boot.1, delay: boot.2 };
+            guest.boot = Boot { start_at_boot: boot.0, order: boot.1, delay: boot.2, ..Boot::default() };
             guest.snapshots.before_features = snapshots.then(|| "pre-configured".to_owned());
             guest
         })

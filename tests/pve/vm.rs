@@ -24,13 +24,9 @@ fn storages() -> Vec<Storage> {
 
 fn machine() -> Guest {
     let nic = Nic {
-        name: "eth0".into(),
-        bridge: "vmbr0".into(),
-        address: Address::Static("192.0.2.21/24".parse().unwrap()),
         gateway: Some("192.0.2.1".parse().unwrap()),
-        mac: None,
-        vlan: None,
         firewall: true,
+        ..Nic::new("eth0", "vmbr0", Address::Static("192.0.2.21/24".parse().unwrap()))
     };
     let mut guest = Guest {
         kind: GuestKind::Vm,
@@ -39,13 +35,13 @@ fn machine() -> Guest {
         nics: vec![nic],
         nameservers: vec!["192.0.2.53".parse().unwrap()],
         search_domain: Some("example.org".into()),
-        boot: Boot { start_at_boot: true, order: Some(4), delay: Some(10) },
+        boot: Boot { start_at_boot: true, order: Some(4), delay: Some(10), ..Boot::default() },
         origin: Origin::Image(Image { source: "https://example.org/noble.img".into(), sha256: None }),
         ..guest(9000)
     };
     guest.vm.username = Some("ops".into());
     guest.vm.ssh_keys = vec!["ssh-ed25519 AAAAC3Nza ops@example.org".into()];
-    guest.vm.options = vec![("cpu".into(), "host".into())];
+    guest.options = [("cpu".into(), "host".into())].into();
     guest
 }
 

@@ -1,6 +1,7 @@
 //! What Proxmox would refuse, said before anything runs.
 
 use crate::config::guest::Draft;
+use crate::config::options;
 use crate::finding::Finding;
 use crate::model::{GuestKind, NodeStorage, Site};
 use crate::pve::storage::{Capability, Storage};
@@ -40,9 +41,8 @@ fn values(draft: &Draft) {
         GuestKind::Lxc => {
             asked.push(("hostname", guest.name.clone(), "name".to_owned()));
             asked.push(("storage", guest.root.storage.clone(), "storage_pool".to_owned()));
-            for (text, path) in texts(draft, "pct_options") {
-                let options = text.split(',').map(str::trim).filter(|option| option.contains('='));
-                asked.extend(options.map(|option| ("features", option.to_owned(), path.clone())));
+            for (name, value) in &guest.lxc.features {
+                asked.push(("features", format!("{name}={value}"), options::place(&draft.fields, guest.kind, name)));
             }
             if let Some(nic) = guest.nics.first().filter(|_| !bridge.is_empty()) {
                 asked.push(("net0", format!("name={},bridge={bridge}", nic.name), "network_config.bridge".to_owned()));
@@ -68,10 +68,9 @@ fn values(draft: &Draft) {
     for (option, value, path) in asked.into_iter().filter(|(_, value, _)| !value.is_empty()) {
         refuse(draft, command, option, &value, &path);
     }
-    for (option, value) in &guest.vm.options {
-        let written = |text: &str| text.trim().trim_start_matches('-').starts_with(option.as_str());
-        let path = texts(draft, "qm_options").find(|(text, _)| written(text)).map(|(_, path)| path);
-        refuse(draft, "qm set", option, value, &path.unwrap_or_else(|| "qm_options".to_owned()));
+    let set = if guest.kind == GuestKind::Lxc { "pct set" } else { "qm set" };
+    for (option, value) in &guest.options {
+        refuse(draft, set, option, value, &options::place(&draft.fields, guest.kind, option));
     }
 }
 

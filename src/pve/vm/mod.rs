@@ -66,7 +66,7 @@ pub fn desired(guest: &Guest, snippets: Option<&Storage>) -> Desired {
     }
     keys.extend(guest.search_domain.clone().map(|domain| ("searchdomain", domain)));
     keys.extend(guest.vm.username.clone().map(|user| ("ciuser", user)));
-    let declared = guest.vm.options.iter().cloned();
+    let declared = guest.options.clone();
     let keys = keys.into_iter().map(|(key, value)| (key.to_owned(), value)).chain(declared).collect();
 
     let mut tags: BTreeSet<String> = guest.tags.iter().map(|tag| tag.to_lowercase()).collect();

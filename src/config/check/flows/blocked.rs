@@ -123,12 +123,12 @@ impl<'a> Filters<'a> {
         let missing = FirewallRule {
             direction,
             action: FirewallAction::Accept,
-            interface: None,
             source: if direction == Direction::In { named(self.party(flow.from)) } else { None },
             dest: if direction == Direction::Out { named(dest) } else { None },
             protocol: Some(flow.protocol.word().to_owned()),
             port: Some(port.to_string()),
             comment: Some(flow.purpose.clone()),
+            ..FirewallRule::default()
         };
         let rule = verdicts.first().and_then(|verdict| match verdict {
             Verdict::Rule(number) => Some(*number),
@@ -269,12 +269,11 @@ mod tests {
             |(direction, action, source, dest, protocol, port)| FirewallRule {
                 direction,
                 action,
-                interface: None,
                 source,
                 dest,
                 protocol,
                 port,
-                comment: None,
+                ..FirewallRule::default()
             },
         )
     }

@@ -1,7 +1,7 @@
 //! What Proxmox's firewall does with a packet: the rules in order, the first match counts, then the policy.
 //!
-//! Aliases and sets live on the node, where the configuration cannot see them, and an address given by DHCP is not
-//! known. A rule that hangs on one of these matches *perhaps*, and is then taken in favour of the flow: only what is
+//! Aliases, sets and groups live on the node, where the configuration cannot see them; what macros stand for is
+//! Proxmox's; an address given by DHCP is not known. A rule that hangs on one of these matches *perhaps*, and is then taken in favour of the flow: only what is
 //! blocked for certain is reported.
 
 use std::net::IpAddr;
@@ -107,6 +107,8 @@ enum Ports {
 /// A rule, taken apart.
 #[derive(Clone, Debug)]
 struct Rule {
+    /// As declared, counted from 0.
+    number: usize,
     direction: Direction,
     accepts: bool,
     interface: Option<String>,
@@ -114,6 +116,8 @@ struct Rule {
     dest: Vec<Addresses>,
     protocol: Option<String>,
     ports: Vec<Ports>,
+    /// It matches what a macro or a group of the node says.
+    named: bool,
 }
 
 /// The rules and policies of one machine that is filtered.
@@ -129,7 +133,14 @@ impl Filter {
     pub fn new<'a>(firewall: &'a Firewall, more: impl IntoIterator<Item = &'a FirewallRule>) -> Filter {
         let accepts = |policy: Option<FirewallAction>, default| policy.unwrap_or(default) == FirewallAction::Accept;
         Filter {
-            rules: firewall.rules.iter().chain(more).map(Rule::new).collect(),
+            rules: firewall
+                .rules
+                .iter()
+                .chain(more)
+                .enumerate()
+                .filter(|(_, rule)| !rule.disabled)
+                .flat_map(Rule::of)
+                .collect(),
             accepts_in: accepts(firewall.policy_in, FirewallAction::Drop),
             accepts_out: accepts(firewall.policy_out, FirewallAction::Accept),
         }
@@ -137,11 +148,11 @@ impl Filter {
 
     /// What happens to a packet that arrives here (`In`) or is sent from here (`Out`).
     pub fn verdict(&self, direction: Direction, packet: &Packet) -> Verdict {
-        for (number, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.direction == direction) {
+        for rule in self.rules.iter().filter(|rule| rule.direction == direction) {
             match (rule.matches(packet), rule.accepts) {
                 (Matches::No, _) | (Matches::Perhaps, false) => {}
                 (_, true) => return Verdict::Passes,
-                (Matches::Yes, false) => return Verdict::Rule(number),
+                (Matches::Yes, false) => return Verdict::Rule(rule.number),
             }
         }
         let accepts = if direction == Direction::In { self.accepts_in } else { self.accepts_out };
@@ -155,11 +166,23 @@ impl Filter {
 }
 
 impl Rule {
-    fn new(rule: &FirewallRule) -> Rule {
+    /// A group holds rules for both ways, which perhaps accept.
+    fn of((number, rule): (usize, &FirewallRule)) -> Vec<Rule> {
+        let whole = Rule::new(number, rule);
+        match rule.group {
+            Some(_) => [Direction::In, Direction::Out]
+                .map(|direction| Rule { direction, accepts: true, named: true, ..whole.clone() })
+                .into(),
+            None => vec![whole],
+        }
+    }
+
+    fn new(number: usize, rule: &FirewallRule) -> Rule {
         let words = |text: &Option<String>| -> Vec<String> {
             text.iter().flat_map(|text| text.split(',')).map(|word| word.trim().to_owned()).collect()
         };
         Rule {
+            number,
             direction: rule.direction,
             accepts: rule.action == FirewallAction::Accept,
             interface: rule.interface.clone(),
@@ -167,6 +190,7 @@ impl Rule {
             dest: words(&rule.dest).iter().map(|word| Addresses::new(word)).collect(),
             protocol: rule.protocol.as_ref().map(|protocol| protocol.to_lowercase()),
             ports: words(&rule.port).iter().map(|word| Ports::new(word)).collect(),
+            named: rule.macro_name.is_some(),
         }
     }
 
@@ -192,6 +216,7 @@ impl Rule {
             any(self.source.iter().map(|addresses| addresses.hold(packet.source)).collect()),
             any(self.dest.iter().map(|addresses| addresses.hold(packet.dest)).collect()),
             any(self.ports.iter().map(|ports| ports.hold(packet.port)).collect()),
+            if self.named { Matches::Perhaps } else { Matches::Yes },
         ];
         parts.into_iter().min().unwrap_or(Matches::Yes)
     }
@@ -258,16 +283,7 @@ mod tests {
             Some("DROP") => FirewallAction::Drop,
             _ => FirewallAction::Reject,
         };
-        let mut rule = FirewallRule {
-            direction,
-            action,
-            interface: None,
-            source: None,
-            dest: None,
-            protocol: None,
-            port: None,
-            comment: None,
-        };
+        let mut rule = FirewallRule { direction, action, ..FirewallRule::default() };
         for (key, value) in words.filter_map(|word| word.split_once('=')) {
             let field = match key {
                 "iface" => &mut rule.interface,
@@ -347,7 +363,7 @@ mod tests {
             enabled: true,
             policy_in: Some(FirewallAction::Accept),
             policy_out: Some(FirewallAction::Reject),
-            rules: Vec::new(),
+            ..Firewall::default()
         };
         let packet = from(at("192.0.2.7"));
         let declared = Filter::new(&firewall, []);
