@@ -23,6 +23,8 @@ pub struct Call {
     pub options: Vec<(String, String)>,
     /// The words of the command that `pct exec` and `qm guest exec` run.
     pub rest: Vec<String>,
+    /// The line that says how the command is called; refusals end with it.
+    pub usage: String,
 }
 
 impl Call {
@@ -69,11 +71,20 @@ pub fn parse_as_of(version: Version, argv: &[String]) -> Result<Call, Refusal> {
 fn understand(argv: &[String], table: &'static Table) -> Result<Call, Refusal> {
     let (name, spec, arguments) = command(argv, table)?;
     // Everything beside its own few options is a parameter of the path, which only the node can judge.
-    let lenient = name.starts_with("pvesh ");
-    let refuse = |message: &'static str| Refusal {
-        stderr: format!("400 {message}\n{}\n", usage(name, spec)),
-        code: BAD_ARGUMENTS,
-    };
+    sort_out(name, spec, arguments, name.starts_with("pvesh "))
+}
+
+/// Understands the words after a command by its specification: what `pvesh` does with the parameters of a path.
+///
+/// # Errors
+/// What the real tool prints, and its exit status.
+pub fn parse_with(name: &str, spec: &CommandSpec, arguments: &[String]) -> Result<Call, Refusal> {
+    sort_out(name, spec, arguments, false)
+}
+
+fn sort_out(name: &str, spec: &CommandSpec, arguments: &[String], lenient: bool) -> Result<Call, Refusal> {
+    let usage = usage(name, spec);
+    let refuse = |message: &'static str| Refusal { stderr: format!("400 {message}\n{usage}\n"), code: BAD_ARGUMENTS };
 
     let words = Words::sort(arguments, |option| match spec.option_in_any_case(option) {
         Some((name, schema)) => Some((name, schema.kind)),
@@ -91,10 +102,10 @@ fn understand(argv: &[String], table: &'static Table) -> Result<Call, Refusal> {
     values.extend(options.iter().map(|(name, value)| (name.as_str(), value.clone())));
     let found = violations(name, spec, &values);
     if !found.is_empty() {
-        return Err(verification_failed(&found, &usage(name, spec)));
+        return Err(verification_failed(&found, &usage));
     }
     let positionals = spec.positional.iter().filter_map(|name| given.remove(name.as_str())).collect();
-    Ok(Call { command: name.to_owned(), positionals, options, rest })
+    Ok(Call { command: name.to_owned(), positionals, options, rest, usage })
 }
 
 /// Positional arguments by name, and the words of the command that is to be run.

@@ -6,7 +6,7 @@
 //! | [`schema`], [`mod@format`] | Proxmox's checks of one value, with its messages |
 //! | [`argv`] | argv understood (or refused) as the real tools do |
 //! | [`property`], [`size`] | property strings, disk sizes |
-//! | [`guest_config`], [`storage`], [`firewall`] | the files under `/etc/pve` |
+//! | [`guest_config`], [`storage`], [`firewall`], [`firewall_file`] | the files under `/etc/pve` |
 //! | [`ha`] | which guests the HA manager looks after |
 //! | [`version`] | versions of Proxmox VE, and what an older one lacks |
 //! | [`refusal`] | what the tools say when they refuse, sorted by what it means |
@@ -21,6 +21,7 @@ pub mod argv;
 mod comparison;
 pub mod difference;
 pub mod firewall;
+pub mod firewall_file;
 pub mod format;
 pub mod guest;
 pub mod guest_config;

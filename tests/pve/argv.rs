@@ -98,6 +98,7 @@ fn options_stand_before_between_and_after() {
         positionals: vec!["100".into(), "101".into()],
         options: vec![("full".into(), "1".into()), ("hostname".into(), "web".into())],
         rest: Vec::new(),
+        usage: "pct clone <vmid> <newid> [OPTIONS]".into(),
     };
     for line in [
         "pct clone 100 101 --full 1 --hostname web",

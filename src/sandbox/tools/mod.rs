@@ -6,7 +6,6 @@
 mod pct;
 mod pveam;
 mod pvesh;
-mod pvesh_change;
 mod pvesm;
 mod qm;
 
@@ -17,7 +16,6 @@ use crate::host::HostError;
 use crate::model::GuestId;
 use crate::op::{Exec, Op, OpErrorKind, OpValue};
 use crate::pve::argv::{self, Call};
-use crate::pve::table::table;
 use crate::sandbox::guest::node_inside;
 use crate::sandbox::pace;
 use crate::sandbox::session::{Done, Session, Stop, fail, fail_with};
@@ -38,11 +36,11 @@ fn dispatch(s: &mut Session, argv: &[String]) -> Done<i32> {
     let Some(program) = argv.first().map(|path| path.rsplit('/').next().unwrap_or(path)) else {
         return Err(fail("no program given"));
     };
-    let tool: fn(&mut Session, &Call) -> Done<i32> = match program {
-        "pct" => pct::run,
-        "qm" => qm::run,
-        "pvesm" => pvesm::run,
-        "pveam" => pveam::run,
+    let tool: fn(&mut Session, &[String]) -> Done<i32> = match program {
+        "pct" => |s, words| understood(s, words, pct::run),
+        "qm" => |s, words| understood(s, words, qm::run),
+        "pvesm" => |s, words| understood(s, words, pvesm::run),
+        "pveam" => |s, words| understood(s, words, pveam::run),
         "pvesh" => pvesh::run,
         "lxc-attach" => return lxc_attach(s, argv),
         _ => return run_on_node(s, argv),
@@ -54,7 +52,12 @@ fn dispatch(s: &mut Session, argv: &[String]) -> Done<i32> {
         s.print(format!("USAGE: {program} {}", words[2..].join(" ")));
         return Ok(0);
     }
-    match argv::parse(&words) {
+    tool(s, &words)
+}
+
+/// Runs a command line that the option table knows; any other is refused as the real tool refuses it.
+fn understood(s: &mut Session, words: &[String], tool: fn(&mut Session, &Call) -> Done<i32>) -> Done<i32> {
+    match argv::parse(words) {
         Ok(call) => tool(s, &call),
         Err(refusal) => {
             s.write_err(refusal.stderr.as_bytes());
@@ -70,8 +73,13 @@ fn not_modelled(call: &Call) -> Stop {
 
 /// A refusal that names one option: `400 Parameter verification failed.`
 fn bad_parameter(call: &Call, option: &str, message: &str) -> Stop {
-    let usage = table().command(&call.command).map(|(name, spec)| argv::usage(name, spec)).unwrap_or_default();
-    fail_with(2, format!("400 Parameter verification failed.\n{option}: {message}\n{usage}"))
+    bad_parameters(call, &[(option, message)])
+}
+
+/// A refusal that names several options.
+fn bad_parameters(call: &Call, wrong: &[(&str, &str)]) -> Stop {
+    let lines: String = wrong.iter().map(|(option, message)| format!("{option}: {message}\n")).collect();
+    fail_with(2, format!("400 Parameter verification failed.\n{lines}{}", call.usage))
 }
 
 /// A program of the node that is none of Proxmox's tools.

@@ -1,39 +1,79 @@
-//! `pvesh`: the paths of the API that tools look at, as JSON or, for single values, as text. Changes are in
-//! [`pvesh_change`].
+//! `pvesh`: the paths of the API that tools look at, as JSON or, for single values, as text.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`route`] | which paths there are, and what they take |
+//! | [`change`] | changes, which are those of `pct` and `qm` |
+//! | [`firewall`] | the firewall of the cluster, of the node, of guests |
+
+mod change;
+mod firewall;
+mod route;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{bad_parameter, not_modelled, pct, pvesh_change, pvesm, qm};
+use super::{bad_parameter, not_modelled, pct, pvesm, qm};
 use crate::model::{GuestId, GuestKind};
-use crate::pve::argv::Call;
+use crate::pve::argv::{self, Call};
+use crate::pve::format::split_list;
 use crate::pve::table::{Kind, table};
 use crate::sandbox::config::{Config, Section};
-use crate::sandbox::session::{Done, Session, Stop, fail_with};
+use crate::sandbox::disk;
+use crate::sandbox::pending::volume_of;
+use crate::sandbox::session::{Done, Session, Stop, fail, fail_with};
+use crate::sandbox::storage::Storage;
 use crate::sandbox::vm;
 use crate::sandbox::world::Guest;
 
-/// Runs one command of `pvesh`.
-pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {
-    let path = call.positionals.first().map(String::as_str).unwrap_or_default();
-    let method = call.command.strip_prefix("pvesh ").unwrap_or_default();
+/// Understands and runs one command of `pvesh`. What it takes depends on the path, which is its first word.
+pub(super) fn run(s: &mut Session, words: &[String]) -> Done<i32> {
+    let method = words.get(1).map(String::as_str).unwrap_or_default();
+    let path = words.get(2).map(String::as_str).unwrap_or_default();
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    let value = match (method, &parts[..]) {
-        ("ls", ["nodes", _, "lxc" | "qemu"]) => return Ok(0),
-        ("get", parts) => get(s, call, path, parts)?,
-        ("set" | "create" | "delete", _) => {
-            if !known(&parts) {
-                return Err(no_handler(method, path));
-            }
-            return pvesh_change::run(s, call, method, &parts);
+    let understood = match method {
+        "get" | "set" | "create" | "delete" => {
+            let spec = route::specification(method, &parts);
+            argv::parse_with(&format!("pvesh {method}"), &spec, &words[2..])
         }
-        _ => return Err(not_modelled(call)),
+        _ => argv::parse(words),
+    };
+    let call = match understood {
+        Ok(call) => call,
+        Err(refusal) => {
+            s.write_err(refusal.stderr.as_bytes());
+            return Ok(refusal.code);
+        }
+    };
+    let value = match (method, &parts[..]) {
+        ("ls", ["nodes", _, "lxc" | "qemu"]) => return list(s, &parts),
+        ("get" | "set" | "create" | "delete", _) if !route::exists(method, &parts) => {
+            return Err(no_handler(method, path));
+        }
+        ("get" | "set" | "create" | "delete", parts) if elsewhere(s, parts) => return Err(unreachable(parts[1])),
+        ("get" | "set" | "create" | "delete", parts) if firewall::place(parts).is_some() => {
+            firewall::run(s, &call, method, parts)?
+        }
+        ("get", parts) => get(s, &call, parts)?,
+        ("set" | "create" | "delete", _) => return change::run(s, &call, method, &parts),
+        _ => return Err(not_modelled(&call)),
     };
     let json = call.option("output-format").is_some_and(|format| format.starts_with("json"));
     match value {
+        Value::Null => {}
         Value::String(text) if !json => s.print(text),
         value => s.print(value.to_string()),
+    }
+    Ok(0)
+}
+
+/// Guests of the node, with what can be done with each: it is a directory, it can be read, it can be deleted.
+fn list(s: &mut Session, parts: &[&str]) -> Done<i32> {
+    let kind = if parts[2] == "lxc" { GuestKind::Lxc } else { GuestKind::Vm };
+    let ids: Vec<GuestId> = guests(s, kind).map(|guest| guest.id).collect();
+    for id in ids {
+        s.print(format!("Dr--d        {id}"));
     }
     Ok(0)
 }
@@ -42,24 +82,18 @@ fn no_handler(method: &str, path: &str) -> Stop {
     fail_with(1, format!("No '{method}' handler defined for '{path}'"))
 }
 
-/// Whether anything below this path can be changed on a real node.
-fn known(parts: &[&str]) -> bool {
-    matches!(parts, ["nodes", _, "lxc" | "qemu" | "storage", ..] | ["cluster" | "pools" | "storage" | "access", ..])
+/// Whether the path is about another node, which this one would have to reach.
+fn elsewhere(s: &Session, parts: &[&str]) -> bool {
+    matches!(parts, ["nodes", node, _, ..] if *node != s.world().node && *node != "localhost")
 }
 
-fn get(s: &Session, call: &Call, path: &str, parts: &[&str]) -> Done<Value> {
+fn unreachable(node: &str) -> Stop {
+    let reason = format!("failed to get address info for: {node}: Name or service not known");
+    fail_with(2, format!("hostname lookup '{node}' failed - {reason}"))
+}
+
+fn get(s: &Session, call: &Call, parts: &[&str]) -> Done<Value> {
     let world = s.world();
-    if let ["nodes", node, ..] = parts
-        && *node != world.node
-        && parts.len() > 2
-    {
-        return Err(fail_with(
-            2,
-            format!(
-                "hostname lookup '{node}' failed - failed to get address info for: {node}: Name or service not known"
-            ),
-        ));
-    }
     match parts {
         ["version"] | ["nodes", _, "version"] => {
             let version = world.version.get("pve-manager").cloned().unwrap_or_default();
@@ -70,13 +104,13 @@ fn get(s: &Session, call: &Call, path: &str, parts: &[&str]) -> Done<Value> {
         ["nodes"] => Ok(json!([{"node": world.node, "status": "online", "type": "node", "id": format!("node/{}", world.node)}])),
         ["cluster", "nextid"] => next_id(s, call),
         ["cluster", "resources"] => resources(s, call),
-        ["nodes", _, "storage"] => Ok(world.storages.iter().map(|storage| {
+        ["nodes", _, "storage"] => Ok(storages(s, call).map(|storage| {
             let (total, used) = pvesm::usage_of(world, storage);
             json!({"active": 1, "avail": total - used, "content": storage.content.join(","), "enabled": u8::from(!storage.disable),
                 "shared": 0, "storage": storage.id, "total": total, "type": storage.kind, "used": used,
                 "used_fraction": used as f64 / total as f64})
         }).collect()),
-        ["nodes", _, "storage", storage, "content"] => Ok(pvesm::rows(world, storage).into_iter().map(|row| {
+        ["nodes", _, "storage", storage, "content"] => Ok(content(s, call, storage)?.into_iter().map(|row| {
             let mut item = json!({"volid": row.volid, "format": row.format, "content": row.content, "size": row.size});
             if let Some(id) = row.vmid {
                 item["vmid"] = id.into();
@@ -85,10 +119,39 @@ fn get(s: &Session, call: &Call, path: &str, parts: &[&str]) -> Done<Value> {
         }).collect()),
         ["nodes", _, "lxc"] => Ok(guests(s, GuestKind::Lxc).map(|guest| status(s, guest)).collect()),
         ["nodes", _, "qemu"] => Ok(guests(s, GuestKind::Vm).map(|guest| status(s, guest)).collect()),
-        ["nodes", _, "lxc", id, rest @ ..] => guest(s, path, (GuestKind::Lxc, id), rest),
-        ["nodes", _, "qemu", id, rest @ ..] => guest(s, path, (GuestKind::Vm, id), rest),
-        _ => Err(no_handler("get", path)),
+        ["nodes", _, "storage", storage, "status"] => {
+            let storage = world.usable_storage(storage).map_err(fail)?;
+            let (total, used) = pvesm::usage_of(world, storage);
+            Ok(json!({"active": 1, "avail": total - used, "content": storage.content.join(","), "enabled": 1,
+                "shared": 0, "total": total, "type": storage.kind, "used": used}))
+        }
+        ["nodes", _, "lxc", id, rest @ ..] => guest(s, call, (GuestKind::Lxc, id), rest),
+        ["nodes", _, "qemu", id, rest @ ..] => guest(s, call, (GuestKind::Vm, id), rest),
+        _ => Err(not_modelled(call)),
     }
+}
+
+/// Storages that are asked for.
+fn storages<'s>(s: &'s Session, call: &'s Call) -> impl Iterator<Item = &'s Storage> {
+    let wanted = call.option("content").map(split_list);
+    let named = call.option("storage");
+    s.world().storages.iter().filter(move |storage| {
+        let takes = wanted.as_ref().is_none_or(|wanted| wanted.iter().any(|content| storage.takes(content)));
+        takes && named.is_none_or(|named| storage.id == named) && !(call.is_on("enabled") && storage.disable)
+    })
+}
+
+/// What lies on a storage, as far as it is asked for.
+fn content(s: &Session, call: &Call, storage: &str) -> Done<Vec<pvesm::Row>> {
+    s.world().usable_storage(storage).map_err(fail)?;
+    let mut rows = pvesm::rows(s.world(), storage);
+    if let Some(id) = call.option("vmid") {
+        rows.retain(|row| row.vmid.is_some_and(|vmid| vmid.to_string() == id));
+    }
+    if let Some(content) = call.option("content") {
+        rows.retain(|row| row.content == content);
+    }
+    Ok(rows)
 }
 
 /// Guests of this node of one kind.
@@ -103,7 +166,7 @@ fn status(s: &Session, guest: &Guest) -> Value {
     }
 }
 
-fn guest(s: &Session, path: &str, (kind, id): (GuestKind, &str), rest: &[&str]) -> Done<Value> {
+fn guest(s: &Session, call: &Call, (kind, id): (GuestKind, &str), rest: &[&str]) -> Done<Value> {
     let found = id.parse::<GuestId>().ok().and_then(|id| guests(s, kind).find(|guest| guest.id == id));
     let folder = if kind == GuestKind::Lxc { "lxc" } else { "qemu-server" };
     let absent = || format!("Configuration file 'nodes/{}/{folder}/{id}.conf' does not exist", s.world().node);
@@ -112,7 +175,12 @@ fn guest(s: &Session, path: &str, (kind, id): (GuestKind, &str), rest: &[&str]) 
     let digest = config.digest(kind);
     match rest {
         ["config"] => {
-            let mut object = object(kind, &config.coming());
+            let section = match call.option("snapshot") {
+                Some(name) => snapshot_of(config, name)?.clone(),
+                None if call.is_on("current") => config.current.clone(),
+                None => config.coming(),
+            };
+            let mut object = object(kind, &section);
             object.insert("digest".to_owned(), digest.into());
             Ok(Value::Object(object))
         }
@@ -129,12 +197,43 @@ fn guest(s: &Session, path: &str, (kind, id): (GuestKind, &str), rest: &[&str]) 
         }
         ["pending"] => Ok(pending(kind, config, &digest)),
         ["snapshot"] => Ok(snapshots(guest, &digest)),
-        ["snapshot", name, "config"] => match config.snapshots.get(*name) {
-            Some(section) => Ok(Value::Object(object(kind, section))),
-            None => Err(fail_with(255, format!("snapshot '{name}' does not exist"))),
-        },
-        _ => Err(no_handler("get", path)),
+        ["snapshot", name, "config"] => Ok(Value::Object(object(kind, snapshot_of(config, name)?))),
+        ["snapshot", _] => Ok(json!([{"cmd": "rollback"}, {"cmd": "config"}])),
+        ["feature"] => Ok(json!({"hasFeature": u8::from(feature(s, call, guest)?)})),
+        _ => Err(not_modelled(call)),
     }
+}
+
+fn snapshot_of<'c>(config: &'c Config, name: &str) -> Done<&'c Section> {
+    config.snapshots.get(name).ok_or_else(|| fail(format!("snapshot '{name}' does not exist")))
+}
+
+/// Whether all volumes of a guest can be snapshotted, cloned, or copied.
+fn feature(s: &Session, call: &Call, guest: &Guest) -> Done<bool> {
+    let snapshot = call.option("snapname");
+    let section = match snapshot {
+        Some(name) => snapshot_of(&guest.config, name)?,
+        None => &guest.config.current,
+    };
+    let volumes: Vec<Option<String>> = match guest.kind {
+        GuestKind::Lxc => section.mount_points().into_iter().map(|(key, value)| volume_of(key, value)).collect(),
+        GuestKind::Vm => disk::drives(section)
+            .iter()
+            .filter(|(_, drive)| !disk::is_cdrom(drive))
+            .map(|(_, drive)| Some(disk::file(drive).to_owned()))
+            .collect(),
+    };
+    Ok(volumes.into_iter().all(|volume| {
+        let Some(volume) = volume else { return false };
+        let Some(storage) = s.world().storage_of(&volume) else { return false };
+        let format = s.world().volumes().get(&volume).map_or("raw", |volume| volume.format.as_str());
+        match (call.option("feature"), guest.kind) {
+            (Some("snapshot"), _) => storage.can_snapshot(format),
+            (Some("clone"), GuestKind::Lxc) => storage.can_link(&volume, snapshot),
+            (Some("clone"), GuestKind::Vm) => storage.can_link_disk(&volume, format, snapshot),
+            _ => snapshot.is_none() || storage.can_copy_snapshot(),
+        }
+    }))
 }
 
 /// Keys as JSON: numbers and booleans of the option table are numbers.
@@ -225,7 +324,7 @@ fn next_id(s: &Session, call: &Call) -> Done<Value> {
     match call.option("vmid") {
         None => Ok((100..).find(|id| !taken(*id)).unwrap_or_default().to_string().into()),
         Some(word) => match word.parse::<GuestId>() {
-            Err(_) => Err(bad_parameter(call, "vmid", "invalid format - value does not look like a valid VM ID\n")),
+            Err(_) => Err(fail(format!("unable to parse guest ID '{word}'"))),
             Ok(id) if taken(id.get()) => Err(bad_parameter(call, "vmid", &format!("VM {id} already exists"))),
             Ok(id) => Ok(id.to_string().into()),
         },
@@ -233,12 +332,7 @@ fn next_id(s: &Session, call: &Call) -> Done<Value> {
 }
 
 fn resources(s: &Session, call: &Call) -> Done<Value> {
-    const TYPES: [&str; 4] = ["vm", "storage", "node", "sdn"];
     let wanted = call.option("type");
-    if let Some(wanted) = wanted.filter(|wanted| !TYPES.contains(wanted)) {
-        let message = format!("value '{wanted}' does not have a value in the enumeration '{}'", TYPES.join(", "));
-        return Err(bad_parameter(call, "type", &message));
-    }
     let (world, all) = (s.world(), wanted.is_none());
     let mut items = Vec::new();
     if all || wanted == Some("vm") {
