@@ -8,6 +8,10 @@ mod channel;
 mod claims;
 #[path = "host/emulated.rs"]
 mod emulated;
+#[path = "host/etc_pve.rs"]
+mod etc_pve;
+#[path = "host/hostile.rs"]
+mod hostile;
 #[path = "host/http.rs"]
 mod http;
 #[path = "host/interrupt.rs"]

@@ -1,7 +1,8 @@
 //! Ops on the node itself, done without starting a process where that is possible: files, and what files tell.
 //!
-//! `/etc/pve` is a file system of its own kind: no mode and no owner can be set there, and a new file replaces an old
-//! one by rename inside its directory.
+//! `/etc/pve` is a file system of its own kind: no mode and no owner can be set there, files have at most 1 MiB, nothing
+//! can be written while the cluster has no quorum, and a name may mean a guest. A new file replaces an old one by rename
+//! inside its directory, as everywhere.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -20,6 +21,12 @@ use crate::op::{Attributes, Content, Entry, FileKind, Guard, Op, OpError, OpErro
 
 /// How long a guard's lock file is waited for, as Proxmox's own tools do.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// How the names of unfinished files begin; under `/etc/pve` they mean nothing to Proxmox.
+const UNFINISHED: &str = ".phoenix-";
+/// From this age on, an unfinished file is what somebody left who was killed.
+const LEFT_BEHIND: Duration = Duration::from_secs(10 * 60);
+/// Most bytes of a file under `/etc/pve`.
+const LARGEST_IN_PVE: u64 = 1 << 20;
 
 /// Performs an op if it is one of those that need neither process nor network; unless a change of its batch `failed` before.
 pub(super) fn perform_unless(failed: bool, op: &Op) -> Option<OpResult> {
@@ -178,7 +185,11 @@ fn read_all(path: &str, suffix: &str) -> OpResult {
 }
 
 fn write(path: &str, content: &Content, attributes: &Attributes, guard: Option<&Guard>) -> OpResult {
-    length(content)?;
+    let length = length(content)?;
+    if in_pve(path) && length > LARGEST_IN_PVE {
+        let message = format!("{path}: {length} bytes are more than the 1 MiB that a file under /etc/pve may have");
+        return Err(OpError::new(OpErrorKind::TooLarge, message));
+    }
     let owner = Owner::of(attributes)?;
     let _lock = guard.map(lock).transpose()?;
     let old = fs::symlink_metadata(path).ok();
@@ -192,6 +203,7 @@ fn write(path: &str, content: &Content, attributes: &Attributes, guard: Option<&
         }
     }
     let new = beside(path);
+    tidy(path);
     let put = || -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         match content {
@@ -199,7 +211,7 @@ fn write(path: &str, content: &Content, attributes: &Attributes, guard: Option<&
             Content::Text(text) => file.write_all(text.expose().as_bytes())?,
             Content::NodeFile { path, .. } => io::copy(&mut File::open(path)?, &mut file).map(|_| ())?,
         }
-        if !keeps_attributes_to_itself(path) {
+        if !in_pve(path) {
             let old = old.as_ref().filter(|old| old.is_file());
             let uid = owner.uid.or(old.map(fs::Metadata::uid));
             let gid = owner.gid.or(old.map(fs::Metadata::gid));
@@ -212,7 +224,7 @@ fn write(path: &str, content: &Content, attributes: &Attributes, guard: Option<&
     };
     put().map_err(|error| {
         let _ = fs::remove_file(&new);
-        failure(path, &error)
+        refused(path, &error)
     })?;
     Ok(OpValue::Done)
 }
@@ -220,13 +232,38 @@ fn write(path: &str, content: &Content, attributes: &Attributes, guard: Option<&
 /// A name in the same directory that nobody else uses.
 pub(super) fn beside(path: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
-    format!("{directory}/.phoenix-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{}/{UNFINISHED}{}-{count}", directory(path), std::process::id())
 }
 
-/// Whether the file system refuses to set mode and owner.
-fn keeps_attributes_to_itself(path: &str) -> bool {
+/// Removes what writers left unfinished in the directory of a path. It is shared with others (`/etc/pve` with a whole
+/// cluster), so only age tells.
+fn tidy(path: &str) {
+    let Ok(entries) = fs::read_dir(directory(path)) else { return };
+    for entry in entries.flatten() {
+        let old = || entry.metadata().ok()?.modified().ok()?.elapsed().ok().map(|age| age >= LEFT_BEHIND);
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) && old() == Some(true) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn directory(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(directory, _)| directory)
+}
+
+/// Whether a path is in Proxmox's own file system, which has mode and owner of its own.
+fn in_pve(path: &str) -> bool {
     path.starts_with("/etc/pve/")
+}
+
+/// The system's words about a path that could not be changed, with what they mean under `/etc/pve`.
+fn refused(path: &str, error: &io::Error) -> OpError {
+    let mut failure = failure(path, error);
+    if in_pve(path) && failure.kind == OpErrorKind::PermissionDenied {
+        failure.message += ": nothing can be changed under /etc/pve while the cluster has no quorum (`pvecm status`)";
+    }
+    failure
 }
 
 /// Takes a guard's lock file until it is dropped.
@@ -265,8 +302,8 @@ fn make_dir(path: &str, attributes: &Attributes) -> OpResult {
         return Ok(OpValue::Done);
     }
     let owner = Owner::of(attributes)?;
-    fs::create_dir_all(path).map_err(|error| failure(path, &error))?;
-    if !keeps_attributes_to_itself(path) {
+    fs::create_dir_all(path).map_err(|error| refused(path, &error))?;
+    if !in_pve(path) {
         apply(path, &owner, Some(attributes.mode.unwrap_or(0o755)))?;
     }
     Ok(OpValue::Done)
@@ -297,7 +334,7 @@ fn remove(path: &str, recursive: bool) -> OpResult {
             return Err(OpError::new(OpErrorKind::IsADirectory, format!("{path}: is a directory")));
         }
     };
-    removed.map_err(|error| failure(path, &error))?;
+    removed.map_err(|error| refused(path, &error))?;
     Ok(OpValue::Done)
 }
 
@@ -322,7 +359,7 @@ fn rename(from: &str, to: &str) -> OpResult {
     if fs::symlink_metadata(from).is_err() {
         return Err(OpError::new(OpErrorKind::NotFound, format!("{from}: does not exist")));
     }
-    fs::rename(from, to).map_err(|error| failure(to, &error))?;
+    fs::rename(from, to).map_err(|error| refused(to, &error))?;
     Ok(OpValue::Done)
 }
 

@@ -120,7 +120,8 @@ fn an_agent_that_dies_in_the_middle_loses_the_machine_and_then_it_cannot_be_reac
     host.perform(agent.place(), &[Op::Os]).unwrap();
     let during = |script: &str| {
         std::thread::scope(|scope| {
-            let running = scope.spawn(|| host.perform(agent.place(), &[Op::Exec(sh("sleep 15"))]));
+            let looks = Exec { effect: phoenix::command::Effect::Read, ..sh("sleep 15") };
+            let running = scope.spawn(|| host.perform(agent.place(), &[Op::Exec(looks)]));
             std::thread::sleep(Duration::from_millis(500));
             agent.container.sh(script);
             let start = Instant::now();

@@ -49,6 +49,7 @@ impl Agent {
     pub fn start(&self) {
         self.container.sh(&format!(
             "systemd-run --quiet --unit=qemu-guest-agent --property=Restart=always --property=RestartSec=0 \
+             --property=StartLimitIntervalSec=0 \
              {HOME}/ld-linux-x86-64.so.2 --library-path {HOME} {HOME}/qemu-ga -m unix-listen -p /run/agent.socket"
         ));
         let until = Instant::now() + Duration::from_secs(10);

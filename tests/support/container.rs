@@ -80,10 +80,15 @@ impl Container {
             sh(&format!("cp -a --reflink=auto {} {}", base.display(), container.dir.join("root").display()));
         }
         fs::write(container.dir.join("config"), container.config(&base)).unwrap();
-        sh(&format!("lxc-start -n {} -f {}", container.id(), container.dir.join("config").display()));
-        container.link();
-        container.wait();
+        container.start();
         container
+    }
+
+    /// Boots it, for the first time or again, and waits until its init is done.
+    pub fn start(&self) {
+        sh(&format!("lxc-start -n {} -f {}", self.id(), self.dir.join("config").display()));
+        self.link();
+        self.wait();
     }
 
     /// Its id, as the channel knows it.

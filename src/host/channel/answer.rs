@@ -4,7 +4,7 @@ use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _};
 
 use crate::host::channel::call::CLASSES;
 use crate::op::{OpError, OpErrorKind};
@@ -21,13 +21,17 @@ impl Answer {
     /// Reads one answer.
     ///
     /// # Errors
-    /// When the channel ended in the middle, or something that is no answer came over it.
-    pub(super) async fn receive(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Answer> {
+    /// When the channel ended in the middle, or something came over it that is no answer of at most so many bytes.
+    pub(super) async fn receive(from: &mut (impl AsyncBufRead + Unpin), most: u64) -> io::Result<Answer> {
         let mut answer = Answer::default();
+        let mut from = from.take(most);
         loop {
             let mut field = Vec::new();
             from.read_until(0, &mut field).await?;
             if field.pop() != Some(0) {
+                if from.limit() == 0 {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "it answered more than was asked for"));
+                }
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             match field.first() {

@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt, BufWriter};
 use tokio::time::timeout;
 
+use crate::command::Effect;
 use crate::host::channel::answer::Answer;
-use crate::host::channel::call::{Call, QUICK};
+use crate::host::channel::call::{Call, MOST, QUICK};
 use crate::host::channel::lower::{self, Lowered};
 use crate::op::{Op, OpError, OpErrorKind, OpResult};
 
@@ -45,8 +46,21 @@ impl<'a> Batch<'a> {
 
     /// How long all of it may take at the far end. What takes no time unless something is broken does so together.
     pub(super) fn limit(&self) -> Duration {
-        let beyond = |lowered: &Lowered| lowered.call.limit.saturating_sub(QUICK);
-        QUICK + self.calls.iter().map(beyond).sum::<Duration>()
+        QUICK + self.calls.iter().map(|lowered| lowered.call.own).sum::<Duration>()
+    }
+
+    /// How many bytes its answers have at most.
+    pub(super) fn most(&self) -> u64 {
+        self.calls.iter().fold(MOST, |most, lowered| most.saturating_add(lowered.call.most))
+    }
+
+    /// Whether it runs programs that may well end what carries it, as a new version of a guest agent is installed.
+    pub(super) fn may_end_its_carrier(&self) -> bool {
+        self.ops.iter().any(|op| match op {
+            Op::InstallPackages { .. } | Op::RemovePackages { .. } | Op::Unit { .. } => true,
+            Op::Exec(exec) => exec.effect == Effect::Change,
+            _ => false,
+        })
     }
 
     /// Sends it; the future outlives the batch, so that answers can be received meanwhile. Answers the other end of it.
@@ -69,10 +83,10 @@ impl<'a> Batch<'a> {
     pub(super) async fn receive(&self, from: &mut (impl AsyncBufRead + Unpin)) -> Result<Vec<OpResult>, Broken<'a>> {
         let mut results = Vec::with_capacity(self.ops.len());
         for (op, Lowered { call, .. }) in self.ops.iter().zip(self.calls.iter()) {
-            let answer = match timeout(call.limit + GRACE, Answer::receive(from)).await {
+            let answer = match timeout(call.limit() + GRACE, Answer::receive(from, call.most)).await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(error)) => return Err(Broken::Gone(op, error)),
-                Err(_) => return Err(Broken::Late(op, call.limit)),
+                Err(_) => return Err(Broken::Late(op, call.limit())),
             };
             results.push(read(op, call, answer));
         }

@@ -15,13 +15,19 @@ pub(super) type Reader = fn(&Op, &Answer) -> Option<OpValue>;
 
 /// Limit of what takes no time unless something is broken.
 pub(super) const QUICK: Duration = Duration::from_secs(60);
+/// Most bytes of an answer whose op names no limit of its own.
+pub(super) const MOST: u64 = 64 << 20;
 
 /// A call, ready to be sent.
 pub(super) struct Call {
     words: Vec<String>,
     payload: Payload,
-    /// How long the answer may take, payload included.
-    pub(super) limit: Duration,
+    /// How long it may take by its own nature.
+    pub(super) own: Duration,
+    /// How much longer its answer may take because the machine is busy.
+    slack: Duration,
+    /// Most bytes of its answer.
+    pub(super) most: u64,
     /// How the answer is read.
     pub(super) reader: Reader,
 }
@@ -39,7 +45,9 @@ impl Call {
         Call {
             words: vec![function.to_owned()],
             payload: Payload::None,
-            limit: QUICK,
+            own: Duration::ZERO,
+            slack: QUICK,
+            most: MOST,
             reader: |_, _| Some(OpValue::Done),
         }
     }
@@ -58,7 +66,7 @@ impl Call {
 
     /// With content that follows it.
     pub(super) fn content(mut self, content: &Content, length: u64) -> Call {
-        self.limit += Duration::from_secs(length >> 20);
+        self.own += Duration::from_secs(length >> 20);
         self.payload = Payload::Content(content.clone(), length);
         self
     }
@@ -69,9 +77,21 @@ impl Call {
         self
     }
 
-    /// With another limit.
-    pub(super) fn limit(mut self, limit: Duration) -> Call {
-        self.limit = limit;
+    /// It may take so long by its own nature.
+    pub(super) fn takes(mut self, own: Duration) -> Call {
+        self.own += own;
+        self
+    }
+
+    /// With a slack of its own.
+    pub(super) fn slack(mut self, slack: Duration) -> Call {
+        self.slack = slack;
+        self
+    }
+
+    /// With an answer that carries so many bytes at most.
+    pub(super) fn answers(mut self, bytes: u64) -> Call {
+        self.most = MOST.max(bytes.saturating_add(bytes / 2));
         self
     }
 
@@ -99,6 +119,11 @@ impl Call {
         }
         line.push('\n');
         Ok(line)
+    }
+
+    /// How long the answer may take, payload included.
+    pub(super) fn limit(&self) -> Duration {
+        self.own + self.slack
     }
 
     /// How many bytes follow the line.

@@ -4,13 +4,14 @@
 # payload bytes as the call announces. Standard output: per op an answer, which is fields that end in NUL; a field is
 # `=` and data, or `!`, a class of errors (`-`: tell it by the words), a blank and the words; an empty field ends the
 # answer. What is secret comes as a line or as payload, never as an argument of a program. An argument of this script is
-# a private directory for what it must keep meanwhile; without one it makes its own.
+# a private directory for what it must keep meanwhile; without one it makes its own. What it keeps is in files without a
+# name: whoever ends it leaves nothing of them behind.
 
 umask 022
 cd /
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export HOME=/root USER=root LOGNAME=root LANG=C.UTF-8 LC_ALL=C.UTF-8
-# The channel is 3 and 4: nothing that is run here gets hold of it by accident.
+# The channel is 3 and 4, what is kept meanwhile 5 to 8: nothing that is run here gets hold of it by accident.
 exec 3<&0 4>&1 </dev/null >/dev/null
 
 nl='
@@ -37,6 +38,7 @@ fail() {
 content() {
     printf '=' >&4
     case $1 in
+        /proc/$$/*) [ -s "$1" ] && base64 -w0 <"$1" >&4 ;;
         /proc/*) [ -e "$1" ] && base64 -w0 <"$1" >&4 ;;
         *) [ -s "$1" ] && base64 -w0 <"$1" >&4 ;;
     esac
@@ -74,17 +76,33 @@ skip() { if [ "$bytes" -gt 0 ]; then head -c "$bytes" <&3 >/dev/null; fi; }
 receive() { words=$({ head -c "$bytes" <&3 | { cat >"$1" || cat >/dev/null; }; } 2>&1); }
 receive_more() { words=$({ head -c "$bytes" <&3 | { cat >>"$1" || cat >/dev/null; }; } 2>&1); }
 
-# A private directory in memory, for what programs say and are given; its path is in $dir.
+# A private directory in memory for pipes, in $dir, and what programs say and are given: files without a name, which go
+# with this shell.
 scratch() {
     if [ "$dir" ] && [ -d "$dir" ]; then return 0; fi
     for at in $home /run /dev/shm /tmp; do
-        if dir=$(mktemp -d "$at/phoenix.XXXXXXXX" 2>/dev/null); then
-            trap 'rm -rf "$dir"' EXIT
+        tidy "$at"
+        dir=$(mktemp -d "$at/phoenix.$$.XXXXXXXX" 2>/dev/null) || continue
+        trap 'rm -rf "$dir"' EXIT
+        if touch "$dir/in" "$dir/out" "$dir/err" "$dir/said" 2>/dev/null; then
+            exec 5<>"$dir/in" 6<>"$dir/out" 7<>"$dir/err" 8<>"$dir/said"
+            rm -f "$dir/in" "$dir/out" "$dir/err" "$dir/said"
+            in=/proc/$$/fd/5 out=/proc/$$/fd/6 err=/proc/$$/fd/7 last=/proc/$$/fd/8
             return 0
         fi
+        rm -rf "$dir"
     done
+    dir=
     words='no directory for temporary files: tried /run, /dev/shm and /tmp'
     return 1
+}
+
+# DIRECTORY: nothing stays there of a shell that was killed.
+tidy() {
+    for old in "$1"/phoenix.[0-9]*.????????; do
+        pid=${old##*/phoenix.}
+        if [ -O "$old" ] && [ ! -d "/proc/${pid%%.*}" ]; then rm -rf -- "$old"; fi
+    done
 }
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -132,9 +150,9 @@ read_file() {
     if [ -d "$1" ]; then fail is_a_directory "$1: is a directory"; return; fi
     scratch || { fail - "$words"; return; }
     printf '=' >&4
-    head -c "$2" -- "$1" 2>"$dir/said" | base64 -w0 >&4
+    head -c "$2" -- "$1" 2>"$last" | base64 -w0 >&4
     printf '\0' >&4
-    if [ -s "$dir/said" ]; then fail - "$(cat "$dir/said")"; fi
+    if [ -s "$last" ]; then fail - "$(cat "$last")"; fi
 }
 
 digest() {
@@ -171,6 +189,10 @@ write() {
     room_for "$1" || return 0
     count=$((count + 1))
     new=${up%/}/.phoenix-$$-$count
+    for old in "${up%/}"/.phoenix-*-*; do
+        # Nothing stays of a shell that was killed in the middle; others may share the directory.
+        if [ -f "$old" ]; then find "$old" -maxdepth 0 -type f -mmin +10 -delete; fi
+    done
     # Nobody else may read it before it has its own mode.
     umask 077
     receive "$new"
@@ -206,8 +228,14 @@ replace() {
 append() {
     if [ -d "$1" ]; then skip; fail is_a_directory "$1: is a directory"; return; fi
     room_for "$1" || return 0
+    before=$(stat -Lc %s -- "$1" 2>/dev/null)
     receive_more "$1"
-    if [ "$words" ]; then fail - "$words"; return; fi
+    if [ "$words" ]; then
+        # All or nothing.
+        if [ "$before" ]; then truncate -cs "$before" -- "$1"; elif [ ! -L "$1" ]; then rm -f -- "$1"; fi 2>/dev/null
+        fail - "$words"
+        return
+    fi
     if [ "$2" ]; then words=$(sync -- "$1" 2>&1) || fail - "$words"; fi
 }
 
@@ -264,9 +292,9 @@ quietly() {
     scratch || return 1
     seconds=$1
     shift
-    timeout -k 5 "$seconds" "$@" >"$dir/said" 2>&1 3<&- 4>&-
+    timeout -k 5 "$seconds" "$@" >"$last" 2>&1 3<&- 4>&- 5<&- 6<&- 7<&- 8<&-
     code=$?
-    words=$(tail -c 4096 "$dir/said")
+    words=$(tail -c 4096 "$last")
     return "$code"
 }
 
@@ -285,9 +313,28 @@ drain() {
     exec cat
 }
 
+# MARK: ends all that bears it, also what left its group and its session. First everything is stopped, so that nothing
+# new is born meanwhile.
+end() {
+    known=
+    tries=0
+    while [ "$tries" -lt 40 ]; do
+        tries=$((tries + 1))
+        found=$(grep -ls "^Max resident set  *$(($1 * 1024)) " /proc/[0-9]*/limits)
+        if [ -z "$found" ]; then return; fi
+        if [ "$found" = "$known" ] || [ "$tries" -gt 30 ]; then signal=KILL; else signal=STOP; fi
+        known=$found
+        for one in $found; do
+            one=${one#/proc/}
+            kill -s "$signal" "${one%/limits}"
+        done 2>/dev/null
+    done
+}
+
 # SECONDS OUTPUT-BLOCKS CWD USER NAME=VALUE... -- PROGRAM...
 execute() {
     scratch || { skip; fail - "$words"; return; }
+    if [ -z "$timeout" ]; then skip; fail - 'the machine has no program `timeout` (coreutils)'; return; fi
     seconds=$1 most=$2 cwd=$3 user=$4
     shift 4
     if [ "$user" ]; then
@@ -296,22 +343,26 @@ execute() {
     if [ ! -d "$cwd" ]; then skip; fail not_found "$cwd: the directory does not exist"; return; fi
     input=/dev/null
     if [ "$bytes" -gt 0 ]; then
-        input=$dir/in
-        receive "$input"
-        if [ "$words" ]; then : >"$input"; fail - "$words"; return; fi
+        input=$in
+        receive "$in"
+        if [ "$words" ]; then : >"$in"; fail - "$words"; return; fi
     fi
     centi "$seconds"
     limit=$centi
     centi
     begun=$centi
+    count=$((count + 1))
+    # A limit that Linux has not minded for twenty years, and that every child inherits, whatever else it does.
+    mark=$(((1 << 50) + begun * 4096 + count % 4096))
     [ -p "$dir/1" ] || mkfifo "$dir/1" "$dir/2"
-    drain "$most" <"$dir/1" >"$dir/out" 3<&- 4>&- &
-    out=$!
-    drain "$most" <"$dir/2" >"$dir/err" 3<&- 4>&- &
-    err=$!
+    drain "$most" <"$dir/1" >"$out" 2>/dev/null 3<&- 4>&- 5<&- 6<&- 7<&- 8<&- &
+    first=$!
+    drain "$most" <"$dir/2" >"$err" 2>/dev/null 3<&- 4>&- 5<&- 6<&- 7<&- 8<&- &
+    second=$!
     (
         cd -- "$cwd" || exit 126
         unset OLDPWD
+        command ulimit -S -m "$mark" 2>/dev/null
         # In one variable that no program has, because those of this script may be exported over.
         _phoenix_run="$timeout -k 5 $seconds"
         if [ "$user" ]; then
@@ -328,34 +379,41 @@ EOT
         shift
         # shellcheck disable=SC2086 # words without blanks
         exec $_phoenix_run "$@"
-    ) <"$input" >"$dir/1" 2>"$dir/2" 3<&- 4>&-
+    ) <"$input" >"$dir/1" 2>"$dir/2" 3<&- 4>&- 5<&- 6<&- 7<&- 8<&-
     code=$?
-    # A child that goes on in the background may hold the pipes open: what it says later is nobody's business.
-    { sleep 0.3; kill "$out" "$err"; } 2>/dev/null 3<&- 4>&- &
-    patience=$!
-    wait "$out"
-    out=$?
-    wait "$err"
-    err=$?
-    kill "$patience" 2>/dev/null
-    # Pipes that somebody else still holds are not used again.
-    if [ "$out$err" != 00 ]; then rm -f "$dir/1" "$dir/2"; fi
     centi
     case $code in
         # `timeout`'s own exit status, when SIGTERM sufficed and when only SIGKILL did. A program may have it too.
-        124 | 137) [ "$((centi - begun + 2))" -lt "$limit" ] || fail timeout "did not finish within $seconds s" ;;
+        124 | 137)
+            if [ "$((centi - begun + 2))" -ge "$limit" ]; then
+                fail timeout "did not finish within $seconds s"
+                end "$mark"
+            fi
+            ;;
     esac
-    case "$out $err" in
+    # A child that goes on in the background may hold the pipes open: what it says later is nobody's business.
+    { sleep 0.3; kill "$first" "$second"; } 2>/dev/null 3<&- 4>&- 5<&- 6<&- 7<&- 8<&- &
+    patience=$!
+    wait "$first"
+    first=$?
+    wait "$second"
+    second=$?
+    kill "$patience" 2>/dev/null
+    # Pipes that somebody else still holds are not used again.
+    if [ "$first$second" != 00 ]; then rm -f "$dir/1" "$dir/2"; fi
+    case " $first $second " in
         # Ended by SIGXFSZ.
-        *153*) fail too_large "wrote more than $((most / 2048)) MiB to one stream" ;;
+        *' 153 '*) fail too_large "wrote more than $((most / 2048)) MiB to one stream" ;;
+        # Neither at its end nor by us.
+        *' 1 '*) fail - "what it wrote could not be kept in $dir: No space left on device" ;;
     esac
     if [ -z "$bad" ]; then
         data "$code"
-        content "$dir/out"
-        content "$dir/err"
+        content "$out"
+        content "$err"
     fi
-    : >"$dir/out"
-    : >"$dir/err"
+    : >"$out"
+    : >"$err"
     if [ "$input" != /dev/null ]; then : >"$input"; fi
 }
 
@@ -383,7 +441,7 @@ apt() {
 
 unit_states() {
     words=$(timeout -k 5 60 systemctl --no-pager --no-ask-password show \
-        -p LoadState -p ActiveState -p SubState -p UnitFileState -- "$@" 2>&1 3<&- 4>&-) &&
+        -p LoadState -p ActiveState -p SubState -p UnitFileState -- "$@" 2>&1 3<&- 4>&- 5<&- 6<&- 7<&- 8<&-) &&
         data "$words" || fail - "$words"
 }
 
@@ -406,7 +464,7 @@ program() { quietly "$@" || fail - "${words:-$2: exit status $code}"; }
 # --- system ----------------------------------------------------------------------------------------------------------
 
 system_state() {
-    words=$(timeout -k 5 10 systemctl is-system-running 2>/dev/null 3<&- 4>&-)
+    words=$(timeout -k 5 10 systemctl is-system-running 2>/dev/null 3<&- 4>&- 5<&- 6<&- 7<&- 8<&-)
     data "${words:-offline}"
 }
 

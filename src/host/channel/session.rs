@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::host::channel::answer::Answer;
 use crate::host::channel::batch::{Batch, Broken};
+use crate::host::channel::call::MOST;
 use crate::host::{HostError, process};
 use crate::op::{Op, OpResult, Place};
 
@@ -54,7 +55,7 @@ impl Session {
         tokio::spawn(keep_tail(stderr, Arc::clone(&complaints)));
         let output = BufReader::with_capacity(1 << 16, output);
         let mut session = Session { place, child, group, input: Some(input), output, complaints };
-        match timeout(OPEN_LIMIT, Answer::receive(&mut session.output)).await {
+        match timeout(OPEN_LIMIT, Answer::receive(&mut session.output, MOST)).await {
             Ok(Ok(_)) => Ok(session),
             Ok(Err(error)) => Err(unreachable(session.last_words(&error.to_string()).await)),
             Err(_) => Err(unreachable(format!("no answer within {} s", OPEN_LIMIT.as_secs()))),

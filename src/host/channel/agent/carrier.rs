@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ring::rand::SecureRandom as _;
 use tokio::io::AsyncReadExt as _;
+use tokio::time::Instant;
 
 use super::{Line, Said, Trouble};
 use crate::host::channel::batch::{Batch, GRACE};
@@ -15,6 +16,8 @@ const SPOOL: &str = include_str!("spool.sh");
 /// Most bytes that go into the machine, or come out of it, in one piece: takes the agent some 50 ms, and is far from every
 /// limit between here and there.
 const PIECE: usize = 384 << 10;
+/// Exit status of `spool.sh` where nothing was begun.
+const REFUSED: i32 = 1;
 /// How long carrying one piece may take, and how much longer than its limit a batch is waited for.
 const CARRY: Duration = Duration::from_secs(60);
 
@@ -32,6 +35,8 @@ pub(super) struct Answers {
     bytes: Vec<u8>,
     /// Exit status of the shell that answered.
     pub(super) code: i32,
+    /// The far end killed the shell because its time was over.
+    pub(super) late: bool,
     /// What it said on its own behalf.
     pub(super) complaints: String,
 }
@@ -41,11 +46,6 @@ impl Answers {
     pub(super) fn after_greeting(&self) -> &[u8] {
         let end = self.bytes.windows(2).position(|pair| pair == [0, 0]).map_or(self.bytes.len(), |at| at + 2);
         &self.bytes[end..]
-    }
-
-    /// Whether the far end killed the shell because its time was over: exit status of `timeout`.
-    pub(super) fn ended_by_limit(&self) -> bool {
-        matches!(self.code, 124 | 137)
     }
 }
 
@@ -63,7 +63,7 @@ impl<'a> Carrier<'a> {
     pub(super) async fn carry(&mut self, batch: &Batch<'_>) -> Result<Answers, Trouble> {
         let carried = if batch.length() <= PIECE as u64 {
             let calls = batch.send(Vec::new()).await.map_err(|error| Trouble::Failed(error.to_string()))?;
-            self.run("perform", &calls, batch.limit()).await
+            self.run("perform", &calls, batch).await
         } else {
             self.carry_in_pieces(batch).await
         };
@@ -94,23 +94,54 @@ impl<'a> Carrier<'a> {
         if String::from_utf8_lossy(&arrived).trim() != content::hex(digest.finish().as_ref()) {
             return Err(Trouble::Failed("what was sent did not arrive as it was".to_owned()));
         }
-        self.run("run", &[], batch.limit()).await
+        self.run("run", &[], batch).await
     }
 
     /// Lets the calls run, and brings the answers.
-    async fn run(&mut self, verb: &str, calls: &[u8], limit: Duration) -> Result<Answers, Trouble> {
-        let seconds = (limit + GRACE).as_secs().to_string();
-        let said = self.ask(verb, &[&seconds, &PIECE.to_string(), SCRIPT], calls, limit + GRACE + CARRY).await?;
+    async fn run(&mut self, verb: &str, calls: &[u8], batch: &Batch<'_>) -> Result<Answers, Trouble> {
+        let limit = batch.limit() + GRACE;
+        let begun = Instant::now();
+        let until = begun + limit + CARRY;
+        let (most, seconds) = (PIECE.to_string(), limit.as_secs().to_string());
+        let apart = if batch.may_end_its_carrier() { "apart" } else { "" };
+        let mut said = self.ask(verb, &[&most, apart, &seconds, SCRIPT], calls, limit + CARRY).await;
+        // An agent that was ended by what it ran, as an upgrade of its package does, is asked again when it is back.
+        while let Err(Trouble::Lost(reason)) = &said {
+            let left = until.saturating_duration_since(Instant::now());
+            if apart.is_empty() || left.is_zero() {
+                break;
+            }
+            let lost = || Err(Trouble::Lost(reason.clone()));
+            said = match self.ask("await", &[&most, apart], &[], left).await {
+                Ok(said) if said.code != 0 => return lost(),
+                Err(Trouble::Unreachable(_)) => return lost(),
+                other => other,
+            };
+        }
+        let said = said?;
         let complaints = String::from_utf8_lossy(&said.stderr).trim().to_owned();
+        if said.code == REFUSED {
+            return Err(Trouble::Failed(complaints));
+        }
         let (head, rest) = split_line(&said.stdout);
         let Some((code, size, digest)) = parse_head(head) else {
             return Err(Trouble::Lost(format!("its shell ended with {}: {complaints}", said.code)));
         };
+        // Exit status of `timeout`; what was killed by somebody else has the second one too.
+        let late = code == 124 || code == 137 && begun.elapsed() >= limit;
+        if size > batch.most() {
+            return Err(Trouble::Lost(format!("it has {size} bytes of answers, more than was asked for")));
+        }
         if digest == "-" {
-            return Ok(Answers { bytes: rest.to_vec(), code, complaints });
+            let bytes = rest.to_vec();
+            if !apart.is_empty() {
+                // The answers are here; what stays there otherwise is removed by the next batch.
+                let _ = self.spool("drop", &[], &[], CARRY).await;
+            }
+            return Ok(Answers { bytes, code, late, complaints });
         }
         let mut bytes = Vec::new();
-        while bytes.len() < size {
+        while (bytes.len() as u64) < size {
             let piece = self.spool("take", &[&bytes.len().to_string(), &PIECE.to_string()], &[], CARRY).await?;
             if piece.is_empty() {
                 break;
@@ -121,7 +152,7 @@ impl<'a> Carrier<'a> {
         if content::hex(ring::digest::digest(&ring::digest::SHA256, &bytes).as_ref()) != digest {
             return Err(Trouble::Lost("its answers did not arrive as they were".to_owned()));
         }
-        Ok(Answers { bytes, code, complaints })
+        Ok(Answers { bytes, code, late, complaints })
     }
 
     /// A step of carrying that must succeed.
@@ -151,7 +182,7 @@ fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// `CODE SIZE DIGEST`.
-fn parse_head(head: &[u8]) -> Option<(i32, usize, String)> {
+fn parse_head(head: &[u8]) -> Option<(i32, u64, String)> {
     let head = std::str::from_utf8(head).ok()?;
     let mut words = head.split(' ');
     Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.to_owned()))

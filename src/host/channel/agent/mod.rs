@@ -74,7 +74,7 @@ impl Agent {
         self.line.rest();
         match batch.receive(&mut answers.after_greeting()).await {
             Ok(results) => Ok((results, self)),
-            Err(Broken::Gone(op, _) | Broken::Late(op, _)) if answers.ended_by_limit() => {
+            Err(Broken::Gone(op, _) | Broken::Late(op, _)) if answers.late => {
                 Err(HostError::Timeout { what: format!("{place}: {op}"), after: batch.limit() })
             }
             Err(Broken::Gone(op, _) | Broken::Late(op, _)) => {

@@ -1,14 +1,20 @@
 //! Programs.
 
+use std::time::Duration;
+
 use crate::command::Output;
 use crate::host::channel::OUTPUT_LIMIT;
-use crate::host::channel::call::{Call, QUICK};
+use crate::host::channel::call::Call;
 use crate::host::channel::lower::seconds;
 use crate::host::content;
 use crate::op::{Exec, OpError, OpErrorKind, OpValue};
 
 /// What `ulimit -f` counts in.
 const BLOCK: u64 = 512;
+/// How long a program that does not want to go may stay when its time is over.
+const TO_DIE: Duration = Duration::from_secs(5);
+/// Its own limit is the caller's word: a machine that stands still is not waited for much longer.
+const SLACK: Duration = Duration::from_secs(10);
 
 pub(super) fn call(exec: &Exec) -> Result<Call, OpError> {
     if exec.argv.is_empty() {
@@ -25,7 +31,7 @@ pub(super) fn call(exec: &Exec) -> Result<Call, OpError> {
         check_variable(name)?;
         call = call.arg(format!("{name}={}", value.expose()));
     }
-    call = call.arg("--").args(&exec.argv).limit(exec.timeout + QUICK);
+    call = call.arg("--").args(&exec.argv).takes(exec.timeout + TO_DIE).slack(SLACK);
     if let Some(stdin) = &exec.stdin {
         call = call.bytes(stdin.expose().as_bytes());
     }

@@ -15,7 +15,7 @@ pub(super) fn stat(path: &str) -> Result<Call, OpError> {
 }
 
 pub(super) fn read(path: &str, limit: u64) -> Result<Call, OpError> {
-    let call = Call::new("read_file").arg(absolute(path)?).arg(limit.saturating_add(1));
+    let call = Call::new("read_file").arg(absolute(path)?).arg(limit.saturating_add(1)).answers(limit);
     Ok(call.reads(|_, answer| match answer.len() {
         0 => Some(OpValue::Bytes(None)),
         _ => Some(OpValue::Bytes(Some(answer.bytes(0)?))),

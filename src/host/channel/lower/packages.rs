@@ -34,5 +34,5 @@ pub(super) fn remove(names: &[String]) -> Call {
 }
 
 fn apt(limit: Duration) -> Call {
-    Call::new("apt").arg(seconds(limit)).limit(limit * 2)
+    Call::new("apt").arg(seconds(limit)).takes(limit * 2)
 }

@@ -26,13 +26,12 @@ pub(super) fn states(names: &[String]) -> Result<Call, OpError> {
 
 pub(super) fn act(name: &str, action: UnitAction) -> Result<Call, OpError> {
     check(name)?;
-    let limit = ACTION + Duration::from_secs(30);
-    Ok(Call::new("unit").arg(seconds(ACTION)).arg(action.word()).arg(name).limit(limit))
+    Ok(Call::new("unit").arg(seconds(ACTION)).arg(action.word()).arg(name).takes(ACTION))
 }
 
 pub(super) fn reload() -> Call {
     let limit = Duration::from_secs(60);
-    Call::new("program").arg(seconds(limit)).arg("systemctl").arg("daemon-reload").limit(limit)
+    Call::new("program").arg(seconds(limit)).arg("systemctl").arg("daemon-reload").takes(limit)
 }
 
 /// systemctl takes patterns where it takes names; an Op means one unit.
