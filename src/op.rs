@@ -20,6 +20,7 @@
 //! | `Move` | rename, replacing a file | `NotFound`, `IsADirectory`, `NotADirectory` |
 //! | `SetAttributes` | mode and owner of an existing path, symlinks followed | `NotFound`, `NoSuchUser` |
 //! | `Fetch` | a file on the node, whole or not at all; on the node only | `NotFound` (status 404 or no such member), `Conflict` (another digest), `Timeout`, `NoSpace`, `Failed` (no answer, another status) |
+//! | `Neighbours` | who answers for which of these IPv4 addresses: address -> hardware address, without those that are silent, not on a network of the node's own, or the node's; on the node only; takes a second | |
 //! | `Packages` | what dpkg has installed; none without dpkg | |
 //! | `RefreshPackages`, `InstallPackages`, `RemovePackages` | all or nothing, what is so already is fine | `Failed` with apt's last words, `Timeout` (locks), `NoSpace` |
 //! | `Units` | in the order asked; a name is one unit, no pattern | `Failed` (no systemd) |
@@ -215,6 +216,8 @@ pub enum Op {
     Exec(Exec),
     /// TCP ports that something listens on.
     Listening,
+    /// Machines on the node's networks that answer for these addresses ([`Place::Node`] only).
+    Neighbours { addresses: Vec<std::net::Ipv4Addr> },
     /// Addresses and default route.
     Network,
     /// Whether init has finished: `systemctl is-system-running`, `offline` before it answers.
@@ -236,6 +239,7 @@ impl Op {
             | Op::Units { .. }
             | Op::Accounts
             | Op::Listening
+            | Op::Neighbours { .. }
             | Op::Network
             | Op::SystemState
             | Op::Os => Effect::Read,
@@ -293,6 +297,10 @@ impl fmt::Display for Op {
                 f.write_str(&shlex::try_join(words).unwrap_or_default())
             }
             Op::Listening => f.write_str("list listening ports"),
+            Op::Neighbours { addresses } => {
+                let words: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                write!(f, "who answers for {}", words.join(" "))
+            }
             Op::Network => f.write_str("network state"),
             Op::SystemState => f.write_str("system state"),
             Op::Os => f.write_str("operating system"),
@@ -412,6 +420,8 @@ pub enum OpValue {
     Accounts { users: Vec<User>, groups: Vec<Group> },
     /// Of `Exec`.
     Output(Output),
+    /// Of `Neighbours`: address -> hardware address in upper case.
+    Neighbours(BTreeMap<std::net::Ipv4Addr, String>),
     /// Of `Listening`.
     Ports(std::collections::BTreeSet<u16>),
     /// Of `Network`: `ADDRESS/PREFIX` without loopback, and whether a default route exists.

@@ -14,6 +14,7 @@ mod host;
 mod machine;
 mod pitfalls;
 mod plan;
+mod preflight;
 mod pve;
 mod sandbox;
 mod sandbox_body;

@@ -8,7 +8,8 @@ use anyhow::Result;
 
 use super::{Globals, Refusal, failure};
 use crate::config::{self, Dir, Loaded};
-use crate::finding::{Finding, Severity, did_you_mean};
+use crate::engine::Spot;
+use crate::finding::{Finding, Place, Severity, did_you_mean};
 use crate::model::{GuestId, ScriptKind, Site};
 use crate::plan::{self, Graph};
 use crate::script::{Library, Roots};
@@ -43,6 +44,14 @@ impl Session {
         match loaded.site.take() {
             Some(site) => Ok(Session { globals: globals.clone(), dir, library, site: Arc::new(site), loaded }),
             None => Err(Refusal::Findings(loaded.findings).into()),
+        }
+    }
+
+    /// Where something that is declared stands.
+    pub fn place(&self, spot: Spot<'_>) -> Option<Place> {
+        match spot {
+            Spot::Guest(id, path) => self.loaded.places.of_guest(id, path),
+            Spot::Node(path) => self.loaded.places.of_node(path),
         }
     }
 

@@ -9,6 +9,7 @@ use super::decode::Fields;
 use super::dir::Dir;
 use super::file::File;
 use super::guest::Draft;
+use super::places::Places;
 use super::{certificates, derived, hypervisor, legacy, lxc, mounts, resolve, roles, stacks, vm};
 use crate::finding::{Finding, Severity, Source};
 use crate::model::{Catalogue, GuestId, Site};
@@ -34,6 +35,8 @@ pub struct Loaded {
     /// Everything that is wrong, in the order of the files. What concerns only the scripts of some guests (an unknown
     /// feature) is a warning here and an error in [`Loaded::findings_for`].
     pub findings: Vec<Finding>,
+    /// Where what is declared stands.
+    pub places: Places,
     conditional: Vec<Conditional>,
 }
 
@@ -194,6 +197,7 @@ impl Files {
             conditional = check::check(&mut site, &drafts, &root, catalogue);
             site
         });
+        let places = Places::of([&self.hypervisor, &self.lxc, &self.vm]);
         let mut findings = self.about;
         let mut recorded = FieldsByFile::new();
         let files = [(HYPERVISOR, self.hypervisor), (LXC, self.lxc), (VM, self.vm), (CERTIFICATES, self.certificates)];
@@ -208,6 +212,6 @@ impl Files {
             one.finding += findings.len();
         }
         findings.extend(conditional.iter_mut().filter_map(|one| one.warning.take()));
-        (Loaded { site: site.filter(|_| !unreadable), findings, conditional }, recorded)
+        (Loaded { site: site.filter(|_| !unreadable), findings, places, conditional }, recorded)
     }
 }

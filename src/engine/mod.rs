@@ -11,7 +11,7 @@
 //! | `life`, [`sight`], `stage` | one guest during one run, the node as read, the handles of an actor |
 //! | [`mark`], [`record`], `repair` | whose a guest is, what is remembered of it, what a killed run left behind |
 //! | [`drift`](drift()) | how settings on the node differ, for those who only look |
-//! | [`preflight`](preflight()) | what the node lacks, found before anything is begun |
+//! | [`Preflight`] | what the node lacks, found before anything is begun |
 //! | [`journal`] | the story of a run on the node's disk |
 //!
 //! What counts is always read from the node. Record and journal prove what was begun by us and remember what cannot be
@@ -37,7 +37,7 @@ mod summary;
 
 pub use drift::drift;
 pub use failure::StepError;
-pub use preflight::preflight;
+pub use preflight::{Locate, Preflight, Spot};
 pub use record::Record;
 pub use run::{Ask, Consent, Engine, EngineError, Options, observe, run};
 pub use sight::Sight;

@@ -16,6 +16,7 @@ mod http;
 pub mod interrupt;
 pub mod local;
 pub mod lock;
+mod neighbours;
 mod node;
 mod process;
 pub mod record;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::FlockOperation;
 
 use crate::host::content::{absolute, digest, failure, is_device, kind, length};
-use crate::host::facts;
+use crate::host::{facts, neighbours};
 use crate::op::{Attributes, Content, Entry, FileKind, Guard, Op, OpError, OpErrorKind, OpResult, OpValue, Stat};
 
 /// How long a guard's lock file is waited for, as Proxmox's own tools do.
@@ -55,6 +55,7 @@ fn perform(op: &Op) -> Option<OpResult> {
         Op::Packages => known_file(facts::DPKG_STATUS).map(|status| OpValue::Packages(facts::packages(&status))),
         Op::Accounts => accounts(),
         Op::Listening => listening(),
+        Op::Neighbours { addresses } => neighbours::ask(addresses).map(OpValue::Neighbours),
         Op::Os => known_file("/etc/os-release").map(|release| facts::os(&release, architecture())),
         Op::Fetch { .. }
         | Op::RefreshPackages

@@ -11,6 +11,7 @@
 //! | [`version`] | versions of Proxmox VE, and what an older one lacks |
 //! | [`refusal`] | what the tools say when they refuse, sorted by what it means |
 //! | [`inventory`] | the state of a whole node from files, without a process |
+//! | [`usage`] | how full storages are |
 //! | [`tool`], [`pct`], [`qm`] | builders of commands, named after the subcommands they build |
 //! | [`guest`], [`difference`] | what a declared guest should look like, and how the present one differs |
 //! | [`lxc`], [`vm`] | the same of containers and of virtual machines |
@@ -37,6 +38,7 @@ pub mod size;
 pub mod storage;
 pub mod table;
 pub mod tool;
+pub mod usage;
 pub mod version;
 pub mod vm;
 

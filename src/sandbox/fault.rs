@@ -44,13 +44,15 @@ pub enum Fault {
     Image(String),
     /// `full:STORAGE`: nothing more goes onto this storage.
     Full(String),
+    /// `offline:STORAGE`: this storage cannot be reached.
+    Offline(String),
 }
 
 /// A word that is no fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no fault: expected `fail:K`, `kill:K`, `cut:K`, `lost:ID:K`, `agent:ID:never`, `agent:ID:late:SECONDS`, \
-     `agent:ID:dies:K`, `cloud-init:ID:TEXT`, `nfs:SERVER`, `image:NAME` or `full:STORAGE`"
+     `agent:ID:dies:K`, `cloud-init:ID:TEXT`, `nfs:SERVER`, `image:NAME`, `full:STORAGE` or `offline:STORAGE`"
 )]
 pub struct InvalidFault(pub String);
 
@@ -67,6 +69,7 @@ impl FromStr for Fault {
             "nfs" => return Ok(Fault::Nfs(rest.to_owned())),
             "image" => return Ok(Fault::Image(rest.to_owned())),
             "full" => return Ok(Fault::Full(rest.to_owned())),
+            "offline" => return Ok(Fault::Offline(rest.to_owned())),
             "cloud-init" => {
                 let (id, text) = rest.split_once(':').filter(|(_, text)| !text.is_empty()).ok_or_else(invalid)?;
                 return Ok(Fault::CloudInit(guest(id)?, text.to_owned()));
@@ -114,6 +117,7 @@ impl fmt::Display for Fault {
             Fault::Nfs(server) => write!(f, "nfs:{server}"),
             Fault::Image(name) => write!(f, "image:{name}"),
             Fault::Full(storage) => write!(f, "full:{storage}"),
+            Fault::Offline(storage) => write!(f, "offline:{storage}"),
         }
     }
 }
@@ -184,12 +188,25 @@ impl World {
         faults
     }
 
+    /// Whether nothing more goes onto a storage.
+    pub(super) fn is_full(&self, storage: &Storage) -> bool {
+        self.in_force.contains(&Fault::Full(storage.id.clone()))
+    }
+
+    /// Whether a storage cannot be reached.
+    pub(super) fn is_offline(&self, storage: &Storage) -> bool {
+        self.in_force.contains(&Fault::Offline(storage.id.clone()))
+    }
+
     /// Room for a volume of this name, or for more of it.
     ///
     /// # Errors
     /// The storage's words when it is full.
     pub(super) fn space(&self, storage: &Storage, name: &str) -> Result<(), String> {
-        if !self.in_force.contains(&Fault::Full(storage.id.clone())) {
+        if self.is_offline(storage) {
+            return Err(format!("storage '{}' is not online", storage.id));
+        }
+        if !self.is_full(storage) {
             return Ok(());
         }
         let place = &storage.path;

@@ -6,11 +6,12 @@ use std::fmt::Write;
 use super::config::Config;
 use super::disk;
 use super::guest::mount;
+use super::node_files;
 use super::pending::volume_of;
 use super::storage::{Storage, Volume, is_base, size_bytes, split};
 use super::world::{Bridge, Cluster, NodeFile, Running, Template, TemplateOs, World};
 use crate::host::{Host, HostError};
-use crate::model::{Cidr, Guest, GuestId, Image, NfsVolume, Origin, Site};
+use crate::model::{Cidr, Guest, GuestId, IdMap, Image, NfsVolume, Origin, Site};
 use crate::op::{Op, OpValue, Place};
 use crate::pve::inventory::{Inventory, Present};
 
@@ -19,6 +20,9 @@ const BEYOND_ALL_PIDS: u32 = 1 << 22;
 
 /// Bytes of an archive of which nothing but the name is known.
 const ARCHIVE_SIZE: u64 = 128 << 20;
+
+/// MiB that the node itself needs.
+const NODE_MEMORY: u64 = 4 << 10;
 
 impl World {
     /// A node that has what the configuration names: storages, bridges, templates, paths, devices. No guests.
@@ -44,7 +48,32 @@ impl World {
         }
         world.add_gpus(site);
         world.add_exports(site);
+        world.gateway = site.node.gateway;
+        world.add_gateways(site);
+        world.add_what_guests_need(site);
         world
+    }
+
+    /// As many cores and as much memory as guests are declared to have, ids that they may share with the node, and the
+    /// switch without which nobody's firewall rules count.
+    fn add_what_guests_need(&mut self, site: &Site) {
+        let guests = || site.guests.values();
+        self.cpus = guests().map(|guest| guest.cores).chain([self.cpus]).max().unwrap_or(self.cpus);
+        let memory: u64 = guests().map(|guest| u64::from(guest.memory_mb)).sum();
+        self.memory = self.memory.max(memory + NODE_MEMORY);
+        let holes: Vec<&IdMap> = guests().flat_map(|guest| &guest.lxc.id_maps).collect();
+        for (file, other) in [("/etc/subuid", "g"), ("/etc/subgid", "u")] {
+            let holes = holes.iter().filter(|hole| !other.starts_with(&hole.kind));
+            let lines: String = holes.map(|hole| format!("root:{}:{}\n", hole.host_id, hole.size)).collect();
+            if !lines.is_empty() {
+                let text = format!("{}{lines}", node_files::SUBORDINATE);
+                self.files.entry(file.to_owned()).or_insert(NodeFile::Text(text));
+            }
+        }
+        if site.node.firewall.enabled {
+            let text = "[OPTIONS]\n\nenable: 1\n".to_owned();
+            self.files.entry("/etc/pve/firewall/cluster.fw".to_owned()).or_insert(NodeFile::Text(text));
+        }
     }
 
     /// A cloud image that is to lie on the node; one with a URL is fetched from there.
@@ -91,6 +120,7 @@ impl World {
                 kind: storage.kind.clone(),
                 path: storage.location.clone(),
                 content: storage.content.clone(),
+                size: None,
                 disable: false,
                 can: serde_json::Value::Null,
             });
@@ -101,6 +131,7 @@ impl World {
                 kind: "dir".to_owned(),
                 path: "/var/lib/vz".to_owned(),
                 content: ["backup", "import", "iso", "snippets", "vztmpl"].map(str::to_owned).into(),
+                size: None,
                 disable: false,
                 can: serde_json::Value::Null,
             });
@@ -134,6 +165,7 @@ impl World {
             kind: if files { "dir" } else { "zfspool" }.to_owned(),
             path: if files { format!("/mnt/pve/{id}") } else { id.replace('-', "/") },
             content: content.iter().map(|content| (*content).to_owned()).collect(),
+            size: None,
             disable: false,
             can: serde_json::Value::Null,
         });
@@ -240,6 +272,7 @@ impl World {
                 kind: storage.kind.clone(),
                 path: place,
                 content: storage.content.clone(),
+                size: None,
                 disable: storage.disabled,
                 can: serde_json::Value::Null,
             });

@@ -11,6 +11,7 @@
 //! | `fault` | what goes wrong on purpose |
 //! | `gpu` | GPUs of a fresh node: device files, their numbers, the driver's version |
 //! | `node_files` | `/etc/pve`, `/proc/net/unix` and the like, rendered from the world |
+//! | `neighbours` | who answers on the node's networks |
 //! | `vm`, `seed`, `image` | virtual machines at work, what their cloud-init drives hold, cloud images |
 //! | `guest`, `start_files`, `pending` | a guest's inside: how it is reached, started and stopped, what a start writes and applies |
 //! | `tools` | `pct`, `pvesm`, `pveam`, `pvesh`, `qm` |
@@ -32,6 +33,7 @@ mod gpu;
 mod guest;
 mod host;
 mod image;
+mod neighbours;
 mod node_files;
 mod pace;
 mod pending;
@@ -51,6 +53,7 @@ mod world;
 pub use fault::{Fault, InvalidFault};
 pub use file::{WorldFileError, parse as parse_world};
 pub use host::{GuestStatus, Options, Sandbox, Status};
+pub use neighbours::Neighbour;
 pub use programs::Programs;
 pub use storage::{Storage, Volume};
 pub use world::{Bridge, Cluster, Guest, NodeFile, Running, Template, TemplateOs, World};

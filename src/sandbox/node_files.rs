@@ -4,28 +4,29 @@
 //! that it behaves like any other file. What was written to a guest's configuration is then taken back into the world.
 
 use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::body::{Answer, BodyChange};
+use super::body::{Answer, BodyChange, Runtime};
 use super::clock::Moment;
 use super::config::Config;
 use super::core::Core;
-use super::gpu;
 use super::guest::node_inside;
 use super::storage::Storage;
-use super::vm;
 use super::world::{Guest, NODE_TEMPLATE, World};
+use super::{gpu, neighbours, vm};
 use crate::command::Effect;
-use crate::model::{GuestId, GuestKind};
+use crate::model::{Cidr, GuestId, GuestKind};
 use crate::op::{Op, OpError, OpErrorKind, OpResult, OpValue};
 use crate::pve::inventory::config_path;
 
 /// Directories and files below which something is rendered.
-const RENDERED: [&str; 8] = [
+const RENDERED: [&str; 9] = [
     "/etc/pve",
     "/proc",
     "/sys/class/net",
+    "/sys/devices/system/cpu/online",
     "/var/run/qemu-server",
     "/run/qemu-server",
     "/usr/share/perl5/PVE/pvecfg.pm",
@@ -35,6 +36,13 @@ const RENDERED: [&str; 8] = [
 
 /// Below these nothing but the node's own files lies, though they are within a rendered directory.
 const OWN: [&str; 4] = ["/etc/pve/firewall", "/etc/pve/priv", "/proc/devices", "/proc/driver"];
+
+/// Ids that containers of a node may have on it: `/etc/subuid`, `/etc/subgid`.
+pub(super) const SUBORDINATE: &str = "root:100000:65536\n";
+
+/// What keeps a node's clock right.
+const CHRONY: &str = "[Unit]\nDescription=chrony, an NTP client/server\n\n[Service]\nType=forking\n\
+                      ExecStart=/usr/sbin/chronyd\n\n[Install]\nWantedBy=multi-user.target\n";
 
 /// Directories that every node has.
 const OWN_DIRECTORIES: [&str; 5] = [
@@ -54,6 +62,9 @@ pub(super) fn perform(world: &mut World, core: &Core, now: Moment, op: &Op) -> A
     let own = |world: &mut World| {
         node_inside(world, core, now, |body, around| body.perform(op, around)).unwrap_or_else(absent)
     };
+    if let Op::Neighbours { addresses } = op {
+        return neighbours::ask(world, addresses);
+    }
     let Some(path) = path_of(op).filter(|path| is_rendered(world, path)) else { return own(world) };
     let path = real_path(world, path);
     let changes = op.effect() == Effect::Change;
@@ -162,6 +173,9 @@ fn rendered(world: &World, path: &str) -> Vec<(String, Arc<[u8]>)> {
     file("/etc/pve/storage.cfg", &|| storage_cfg(world));
     file("/etc/resolv.conf", &|| world.resolv_conf.clone());
     file("/proc/net/unix", &|| unix_sockets(world));
+    file("/proc/net/route", &|| routes(world));
+    file("/proc/meminfo", &|| format!("MemTotal: {:>15} kB\n", world.memory << 10));
+    file("/sys/devices/system/cpu/online", &|| format!("0-{}\n", world.cpus.saturating_sub(1)));
     file("/usr/share/perl5/PVE/pvecfg.pm", &|| version(world));
     for guest in world.guests() {
         let node = guest.node.as_deref().unwrap_or(&world.node);
@@ -293,6 +307,24 @@ fn unix_sockets(world: &World) -> String {
     text
 }
 
+/// Networks of the bridges and the way out, as the kernel tells them: addresses are hexadecimal, last byte first.
+fn routes(world: &World) -> String {
+    let hex = |address: Ipv4Addr| format!("{:08X}", u32::from(address).swap_bytes());
+    let mut text = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n".to_owned();
+    for bridge in &world.bridges {
+        let Some(own) = bridge.address.as_deref().and_then(|text| text.parse::<Cidr>().ok()) else { continue };
+        let IpAddr::V4(network) = own.network().address else { continue };
+        let name = &bridge.name;
+        if let Some(IpAddr::V4(gateway)) = world.gateway.filter(|gateway| own.contains(*gateway)) {
+            // Writing into a String cannot fail.
+            let _ = writeln!(text, "{name}\t00000000\t{}\t0003\t0\t0\t0\t00000000\t0\t0\t0", hex(gateway));
+        }
+        let mask = Ipv4Addr::from(u32::MAX.checked_shl(32 - u32::from(own.prefix)).unwrap_or(0));
+        let _ = writeln!(text, "{name}\t{}\t00000000\t0001\t0\t0\t0\t{}\t0\t0\t0", hex(network), hex(mask));
+    }
+    text
+}
+
 fn version(world: &World) -> String {
     let version = world.version.get("pve-manager").map(String::as_str).unwrap_or_default();
     format!("package PVE::pvecfg;\n\nuse strict;\n\nsub version {{\n    return '{version}';\n}}\n\n1;\n")
@@ -311,6 +343,7 @@ impl World {
         for path in own.chain(storages).chain(self.directories.iter().cloned()) {
             let _ = body.place_dir(&path);
         }
+        self.furnish(&mut body);
         for device in &self.devices {
             if let Some((above, _)) = device.rsplit_once('/') {
                 let _ = body.place_dir(above);
@@ -320,5 +353,24 @@ impl World {
             let _ = body.apply(change);
         }
         body
+    }
+
+    /// What Proxmox VE's packages bring, as far as anybody looks for it.
+    fn furnish(&self, body: &mut super::body::Body) {
+        for tool in ["pct", "qm", "pvesm", "pvesh", "pveam"] {
+            // Nothing else is there.
+            let _ = body.place(&format!("/usr/sbin/{tool}"), 0o755, Vec::new());
+        }
+        let _ = body.place("/usr/bin/lxc-attach", 0o755, Vec::new());
+        for file in ["/etc/subuid", "/etc/subgid"].into_iter().filter(|file| !self.files.contains_key(*file)) {
+            let _ = body.place(file, 0o644, SUBORDINATE.as_bytes());
+        }
+        // A unit of the world's own in its place is not started.
+        if self.files.contains_key("/etc/systemd/system/chrony.service") {
+            return;
+        }
+        let _ = body.place("/usr/lib/systemd/system/chrony.service", 0o644, CHRONY.as_bytes());
+        let runtime = Runtime { active: "active".into(), sub: "running".into(), loaded: CHRONY.into() };
+        let _ = body.apply(BodyChange::Unit { name: "chrony.service".into(), runtime: Some(runtime) });
     }
 }

@@ -24,6 +24,9 @@ pub struct Storage {
     pub path: String,
     /// Content types.
     pub content: Vec<String>,
+    /// Bytes that it holds; absent: 1 TiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
     /// Switched off.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub disable: bool,
@@ -356,6 +359,7 @@ mod tests {
             kind: kind.into(),
             path: String::new(),
             content: Vec::new(),
+            size: None,
             disable: false,
             can: serde_json::Value::Null,
         };

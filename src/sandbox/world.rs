@@ -12,6 +12,7 @@ use super::body::{Body, Data};
 use super::clock::Moment;
 use super::config::Config;
 use super::fault::Fault;
+use super::neighbours::Neighbour;
 use super::random;
 use super::record::{Edit, Touched};
 use super::storage::{Storage, Volume};
@@ -40,6 +41,9 @@ pub struct World {
     /// CPU cores.
     #[serde(default = "four")]
     pub cpus: u32,
+    /// Memory of the node in MiB.
+    #[serde(default = "plenty")]
+    pub memory: u64,
     /// The node's `/etc/resolv.conf`.
     #[serde(default, rename = "resolv.conf")]
     pub resolv_conf: String,
@@ -49,6 +53,12 @@ pub struct World {
     /// Bridges.
     #[serde(default)]
     pub bridges: Vec<Bridge>,
+    /// The node's default gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<std::net::IpAddr>,
+    /// Machines on the node's networks that are no guests, its gateway among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub neighbours: Vec<Neighbour>,
     /// Storages, in the order of `storage.cfg`.
     #[serde(default)]
     pub storages: Vec<Storage>,
@@ -110,6 +120,11 @@ fn root() -> String {
 
 fn four() -> u32 {
     4
+}
+
+/// 64 GiB.
+fn plenty() -> u64 {
+    64 << 10
 }
 
 fn utc() -> String {
@@ -278,9 +293,12 @@ impl World {
             cluster: Cluster { members: vec![node.to_owned()], ..Cluster::default() },
             caller: root(),
             cpus: four(),
+            memory: plenty(),
             resolv_conf: String::new(),
             timezone: utc(),
             bridges: Vec::new(),
+            gateway: None,
+            neighbours: Vec::new(),
             storages: Vec::new(),
             templates: Vec::new(),
             images: BTreeMap::new(),

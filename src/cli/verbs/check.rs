@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::cli::{Exit, Globals, Session, failure, node};
+use crate::engine::{Preflight, Spot};
 use crate::finding::Severity;
 use crate::ui;
 
@@ -11,19 +12,26 @@ use crate::ui;
 #[command(after_help = "Examples:
   phoenix check                            every finding at once, with file, line and a hint
   phoenix check --config ./etc --strict    warnings count as errors
-  phoenix check --host local               the node too")]
-pub struct Args {}
+  phoenix check --host local               the node too
+  phoenix --sandbox check                  an emulated node too")]
+pub struct Args {
+    /// With `--host`: compute digests of large images too
+    #[arg(long)]
+    pub digests: bool,
+}
 
 /// Checks it.
 ///
 /// # Errors
 /// When there is nothing to check, or the node cannot be asked.
-pub fn run(globals: &Globals, _: &Args) -> Result<Exit> {
+pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
     let session = Session::open(globals)?;
     let mut findings = session.findings();
     if globals.host.is_some() || globals.sandbox {
         let host = node::look(&session)?;
-        findings.extend(crate::engine::preflight(&session.site, host.as_ref())?);
+        let locate = |spot: Spot<'_>| session.place(spot);
+        let preflight = Preflight { site: &session.site, locate: &locate, digests: args.digests };
+        findings.extend(preflight.run(host.as_ref())?);
     }
     failure::print_findings(&findings, globals.json);
     if findings.is_empty() && !globals.json && !globals.quiet {

@@ -195,6 +195,9 @@ impl Body {
             Op::AddToGroup { user, group } => state.add_to_group(user, group),
             Op::Exec(exec) => self.exec(exec, around, took),
             Op::Listening => Ok(OpValue::Ports(self.listening(around))),
+            Op::Neighbours { .. } => {
+                Err(OpError::new(OpErrorKind::Failed, "neighbours are asked for on the node only"))
+            }
             Op::Network => Ok(state.network(around)),
             Op::SystemState => Ok(OpValue::SystemState(state.system_state(around.identity.now).to_owned())),
             Op::Os => state.os(),

@@ -10,7 +10,7 @@ use crate::sandbox::session::{Done, Session, fail};
 use crate::sandbox::storage::{Storage, Volume, size_bytes, split};
 use crate::sandbox::world::World;
 
-/// Bytes that every storage is said to have.
+/// Bytes of a storage that is not said to have others.
 const CAPACITY: u64 = 1 << 40;
 
 /// Runs one command of `pvesm`.
@@ -42,7 +42,8 @@ fn used(world: &World, storage: &Storage) -> u64 {
 
 /// A storage's state: name, type, status, and total, used, available bytes.
 pub(super) fn usage_of(world: &World, storage: &Storage) -> (u64, u64) {
-    (CAPACITY, used(world, storage).min(CAPACITY))
+    let total = storage.size.unwrap_or(CAPACITY);
+    (total, if world.is_full(storage) { total } else { used(world, storage).min(total) })
 }
 
 fn status(s: &mut Session, call: &Call) -> Done<i32> {
@@ -66,8 +67,13 @@ fn status(s: &mut Session, call: &Call) -> Done<i32> {
     let mut text =
         format!("{:<width$} {kind:>10} {state:>10} {total:>15} {taken:>15} {free:>15} {percent:>8}\n", "Name");
     for storage in storages {
-        let (total, used) = if storage.disable { (0, 0) } else { usage_of(s.world(), storage) };
-        let state = if storage.disable { "disabled" } else { "active" };
+        let offline = s.world().is_offline(storage);
+        let (total, used) = if storage.disable || offline { (0, 0) } else { usage_of(s.world(), storage) };
+        let state = match (storage.disable, offline) {
+            (true, _) => "disabled",
+            (_, true) => "inactive",
+            _ => "active",
+        };
         let percent = match total {
             0 => "N/A".to_owned(),
             total => format!("{:.2}%", used as f64 * 100.0 / total as f64),
@@ -234,6 +240,7 @@ fn add(s: &mut Session, call: &Call) -> Done<i32> {
         kind: kind.clone(),
         path: place.to_owned(),
         content: content_of(call).unwrap_or_else(|| ["images", "rootdir"].map(str::to_owned).into()),
+        size: None,
         disable: call.is_on("disable"),
         can: serde_json::Value::Null,
     };

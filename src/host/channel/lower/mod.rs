@@ -48,6 +48,7 @@ fn call(op: &Op) -> Result<Call, OpError> {
         Op::Move { from, to } => files::rename(from, to),
         Op::SetAttributes { path, attributes } => files::set_attributes(path, attributes),
         Op::Fetch { .. } => Err(OpError::new(OpErrorKind::Failed, "files are fetched on the node only")),
+        Op::Neighbours { .. } => Err(OpError::new(OpErrorKind::Failed, "neighbours are asked for on the node only")),
         Op::Packages => Ok(packages::list()),
         Op::RefreshPackages => Ok(packages::refresh()),
         Op::InstallPackages { names, recommends } => Ok(packages::install(names, *recommends)),

@@ -106,6 +106,10 @@ fn get(s: &Session, call: &Call, parts: &[&str]) -> Done<Value> {
         ["cluster", "resources"] => resources(s, call),
         ["nodes", _, "storage"] => Ok(storages(s, call).map(|storage| {
             let (total, used) = pvesm::usage_of(world, storage);
+            if storage.disable || world.is_offline(storage) {
+                return json!({"active": 0, "content": storage.content.join(","), "enabled": u8::from(!storage.disable),
+                    "shared": 0, "storage": storage.id, "type": storage.kind});
+            }
             json!({"active": 1, "avail": total - used, "content": storage.content.join(","), "enabled": u8::from(!storage.disable),
                 "shared": 0, "storage": storage.id, "total": total, "type": storage.kind, "used": used,
                 "used_fraction": used as f64 / total as f64})
