@@ -6,7 +6,7 @@ mod authority;
 mod chain;
 mod cloud_init;
 mod docker;
-mod gpus;
+pub mod gpus;
 mod old;
 mod portainer;
 mod real;

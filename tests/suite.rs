@@ -16,6 +16,7 @@ mod pitfalls;
 mod plan;
 mod preflight;
 mod pve;
+mod rehearsal;
 mod sandbox;
 mod sandbox_body;
 mod script;

@@ -64,7 +64,7 @@ impl StepError {
     /// An Op that failed.
     pub fn op(op: &Op, error: &OpError) -> StepError {
         match error.kind {
-            OpErrorKind::Unknown => StepError::Unknown(op.to_string()),
+            OpErrorKind::Unknown => StepError::Unknown(error.message.clone()),
             _ => StepError::new(format!("{op}: {}", error.message)),
         }
     }
@@ -90,6 +90,9 @@ impl From<MachineError> for StepError {
     fn from(error: MachineError) -> StepError {
         match error {
             MachineError::Host(error) => error.into(),
+            MachineError::Op { source, .. } if source.kind == OpErrorKind::Unknown => {
+                StepError::Unknown(source.message)
+            }
             error if error.is_unknown() => StepError::Unknown(error.command().unwrap_or("the machine").to_owned()),
             error => StepError::Failed(Box::new(error.failure())),
         }

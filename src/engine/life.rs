@@ -47,6 +47,8 @@ pub(super) struct Life<'a> {
     consented: Option<bool>,
     /// Differences left as they are.
     pub(super) pending: Vec<Difference>,
+    /// Scripts that a rehearsal cannot know the work of, in order, and what it depends on.
+    pub(super) unknown: Vec<(String, String)>,
     machine: Option<Machine>,
 }
 
@@ -84,6 +86,7 @@ impl<'a> Life<'a> {
             restarts: false,
             consented: None,
             pending: Vec::new(),
+            unknown: Vec::new(),
             machine: None,
         })
     }

@@ -281,8 +281,12 @@ impl Run {
     /// What a script that reads these artifacts depends on, when a rehearsal could not learn one of them.
     pub(super) fn depends_on_unknown(&self, names: &[String], publishers: &[GuestId]) -> Option<String> {
         let unknown = self.unknown_artifacts();
-        let of = |name: &String| publishers.iter().find_map(|id| unknown.get(&(name.clone(), *id)).cloned());
-        names.iter().filter(|name| self.artifacts.get(name, publishers).is_none()).find_map(of)
+        // The nearest publisher counts: its value if it is known, what it depends on if it is not.
+        let is_published = |name: &String, id: &GuestId| self.artifacts.get(name, &[*id]).is_some();
+        names.iter().find_map(|name| {
+            let mut of = publishers.iter().map(|id| (id, unknown.get(&(name.clone(), *id))));
+            of.find(|(id, on)| on.is_some() || is_published(name, id))?.1.cloned()
+        })
     }
 
     fn unknown_artifacts(&self) -> MutexGuard<'_, BTreeMap<(String, GuestId), String>> {

@@ -171,7 +171,9 @@ pub(super) fn addresses(world: &World, id: GuestId) -> Vec<Cidr> {
 
 pub(super) fn lease(world: &World, id: GuestId, bridge: &str) -> Option<Cidr> {
     let bridge = world.bridges.iter().find(|known| known.name == bridge)?;
-    let net: Cidr = bridge.address.as_deref()?.parse().ok()?;
+    // Which net a bridge of a real node leads to, a rehearsal need not know: some address is leased there.
+    let somewhere = || world.is_rehearsal().then_some("192.0.2.1/24");
+    let net: Cidr = bridge.address.as_deref().or_else(somewhere)?.parse().ok()?;
     let IpAddr::V4(address) = net.network().address else { return None };
     let address = IpAddr::V4((u32::from(address) + 100 + id.get() % 100).into());
     Some(Cidr { address, prefix: net.prefix })
@@ -179,6 +181,12 @@ pub(super) fn lease(world: &World, id: GuestId, bridge: &str) -> Option<Cidr> {
 
 /// Id of the node that is root in an unprivileged container.
 const UNPRIVILEGED_ROOT: u32 = 100_000;
+
+/// What a guest shows of the node.
+pub(super) fn binds_of(world: &World, id: GuestId) -> Vec<Bind> {
+    let container = world.guest(id).filter(|guest| guest.kind == GuestKind::Lxc);
+    container.map(|guest| binds(&guest.config.current)).unwrap_or_default()
+}
 
 /// Directories and devices of the node that the guest sees: `mpN`, `devN` and raw `lxc.mount.entry` lines, and with
 /// NVIDIA's devices what the driver says about itself.
@@ -231,6 +239,10 @@ pub(super) fn start(world: &mut World, core: &Core, id: GuestId, now: Moment) ->
     let pid = 2000 + u32::try_from(world.random() % 30_000).unwrap_or_default();
     if let Some(guest) = world.guest_mut(id) {
         guest.running = Some(Running { pid, since: now, hostname, agent_from: None });
+    }
+    if let Some(rehearsal) = core.rehearsal.as_ref().filter(|rehearsal| rehearsal.is_real(world, id)) {
+        rehearsal.restarted(world, core, id, now, &config);
+        return Ok(());
     }
     let resolv_conf = world.resolv_conf.clone();
     inside(world, core, id, now, |body, around| {
@@ -296,7 +308,11 @@ fn ask_node(world: &mut World, core: &Core, op: &Op, path: &str, now: Moment) ->
 
 /// Kills a running guest; pending changes come into force.
 pub(super) fn stop(world: &mut World, id: GuestId) {
-    if let Some(body) = world.body_mut(&body_of(id)) {
+    let name = body_of(id);
+    // What is known of a real machine is known of the one that runs.
+    if !world.is_known_in_part(&name)
+        && let Some(body) = world.body_mut(&name)
+    {
         body.halt();
     }
     if let Some(guest) = world.guest_mut(id) {

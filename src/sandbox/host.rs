@@ -66,8 +66,8 @@ impl Sandbox {
 
     /// A rehearsal on this world, which nobody keeps. What machines of the `real` node hold is read there, as long as
     /// no predicted change touched it; nothing that may change anything is ever sent to it.
-    pub fn rehearse(world: World, real: Option<HostHandle>, options: Options) -> Sandbox {
-        let rehearsal = Rehearsal::new(real, &world);
+    pub fn rehearse(mut world: World, real: Option<HostHandle>, options: Options) -> Sandbox {
+        let rehearsal = Rehearsal::new(real, &mut world);
         Sandbox::start(world, Store::Memory, options, Some(rehearsal))
     }
 

@@ -12,6 +12,11 @@ const END: &str = "# --- END PVE ---";
 /// Writes all of it; what the kernel shows is put there too, as the modelled machine has no kernel.
 pub(super) fn write(body: &mut Body, around: &mut Around, config: &Section, resolv_conf: &str) {
     show(body, around, config);
+    write_files(body, around, config, resolv_conf);
+}
+
+/// The files alone.
+pub(super) fn write_files(body: &mut Body, around: &mut Around, config: &Section, resolv_conf: &str) {
     if config.get("ostype") == Some("unmanaged") {
         return;
     }

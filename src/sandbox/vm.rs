@@ -57,7 +57,7 @@ pub(super) fn agent(world: &World, core: &Core, id: GuestId, now: Moment) -> Age
         return if core.rehearsal.is_some() { Agent::Answers } else { Agent::Silent };
     };
     let booted = running.agent_from.is_some_and(|from| from + micros(late) <= now);
-    let overlaid = core.rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.ran(id));
+    let overlaid = core.rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.is_real(world, id));
     if overlaid || (booted && body.is_active(AGENT)) { Agent::Answers } else { Agent::Silent }
 }
 
@@ -130,6 +130,10 @@ fn baked(config: &Config) -> Section {
 /// What is inside begins anew: at a start, at a reset, when it reboots itself.
 pub(super) fn boot(world: &mut World, core: &Core, id: GuestId, now: Moment) {
     world.revive_agent(id);
+    if core.rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.is_real(world, id)) {
+        // The real one goes on; its agent answers.
+        return;
+    }
     let Some(config) = world.guest(id).map(|guest| guest.config.clone()) else { return };
     let seed = match cloud_init_drive(&config.current) {
         // What is missing was told at the start.
@@ -180,7 +184,10 @@ fn declared_network(config: &Section) -> (Vec<Cidr>, bool) {
 /// the interfaces that it has.
 pub(super) fn network(world: &World, id: GuestId) -> (Vec<Cidr>, bool) {
     let Some(guest) = world.guest(id) else { return (Vec::new(), false) };
-    let Some(body) = world.body(&body_of(id)) else { return declared_network(&guest.config.current) };
+    let name = body_of(id);
+    let Some(body) = world.body(&name).filter(|_| !world.is_known_in_part(&name)) else {
+        return declared_network(&guest.config.current);
+    };
     let (mut addresses, mut routed) = (Vec::new(), false);
     for interface in body.configured_interfaces() {
         let nics = guest.config.current.numbered("net");

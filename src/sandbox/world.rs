@@ -107,6 +107,12 @@ pub struct World {
     /// Machines whose agent died by a fault.
     #[serde(skip)]
     pub(super) dead_agents: BTreeSet<GuestId>,
+    /// Bodies that hold only what a rehearsal asked of a real machine, and what it predicted there.
+    #[serde(skip)]
+    known_in_part: BTreeSet<String>,
+    /// In a rehearsal on a real node: insides that cannot be known, because they are copies of such.
+    #[serde(skip)]
+    unknowable: Option<BTreeSet<String>>,
     /// The node's inside as it was before anything happened.
     #[serde(skip)]
     origin: Option<Body>,
@@ -316,6 +322,8 @@ impl World {
             bodies: BTreeMap::new(),
             in_force: Vec::new(),
             dead_agents: BTreeSet::new(),
+            known_in_part: BTreeSet::new(),
+            unknowable: None,
             origin: None,
             touched: Touched::default(),
         }
@@ -465,10 +473,53 @@ impl World {
         &self.bodies
     }
 
+    /// From now on a machine without a body is one of a real node.
+    pub(super) fn rehearses(&mut self) {
+        self.unknowable = Some(BTreeSet::new());
+    }
+
+    /// Whether this is a rehearsal on a real node.
+    pub(super) fn is_rehearsal(&self) -> bool {
+        self.unknowable.is_some()
+    }
+
+    /// Whether a machine's inside cannot be known.
+    pub(super) fn is_unknowable(&self, name: &str) -> bool {
+        self.unknowable.as_ref().is_some_and(|names| names.contains(name))
+    }
+
+    /// Whether a body holds only what a rehearsal asked of the real machine, and what it predicted there.
+    pub(super) fn is_known_in_part(&self, name: &str) -> bool {
+        self.known_in_part.contains(name)
+    }
+
+    /// Takes over a real machine's inside, as far as it is known.
+    pub(super) fn place_known(&mut self, name: &str, body: Body) {
+        self.known_in_part.insert(name.to_owned());
+        self.place_body(name, body);
+    }
+
+    /// A machine has another inside than before: a whole one, or one that cannot be known.
+    fn renew_body(&mut self, name: &str, body: Option<Body>) {
+        self.known_in_part.remove(name);
+        if let Some(unknowable) = &mut self.unknowable {
+            if body.is_some() {
+                unknowable.remove(name)
+            } else {
+                unknowable.insert(name.to_owned())
+            };
+        }
+        match body {
+            Some(body) => _ = self.bodies.insert(name.to_owned(), body),
+            None => _ = self.bodies.remove(name),
+        }
+    }
+
     /// A machine comes out of a template.
     pub(super) fn unpack_body(&mut self, name: &str, template: &str) {
-        let body = self.unpacked(template);
-        self.bodies.insert(name.to_owned(), body);
+        let modelled = super::body::Template::of_file(template).is_some();
+        let body = (modelled || self.unknowable.is_none()).then(|| self.unpacked(template));
+        self.renew_body(name, body);
         self.touched.edits.push((name.to_owned(), Edit::Unpacked(template.to_owned())));
     }
 
@@ -480,20 +531,32 @@ impl World {
     /// A machine becomes a copy of another.
     pub(super) fn fork_body(&mut self, from: &str, to: &str) {
         self.tell_body(from);
-        // In a rehearsal on a real node nobody knows what is inside a source that does not run. A machine that others
-        // are cloned from has an agent.
-        let source = from.split('@').next().and_then(|id| id.parse().ok()).and_then(|id| self.guest(id));
-        let machine = source.is_some_and(|guest| guest.kind == GuestKind::Vm);
-        let unknown =
-            || if machine { Body::cloud_with_agent() } else { Body::of_template(super::body::Template::Debian12) };
-        let body = self.bodies.get_mut(from).map_or_else(unknown, Body::fork);
-        self.bodies.insert(to.to_owned(), body);
+        let whole = !self.is_known_in_part(from);
+        let body = match self.bodies.get_mut(from).filter(|_| whole).map(Body::fork) {
+            None if self.unknowable.is_none() => Some(self.assumed_body(from)),
+            body => body,
+        };
+        self.renew_body(to, body);
         self.touched.edits.push((to.to_owned(), Edit::Forked(from.to_owned())));
+    }
+
+    /// What is taken to be in a machine that a world has, but not its inside. A virtual machine that others are cloned
+    /// from has an agent.
+    fn assumed_body(&self, name: &str) -> Body {
+        let source = name.split('@').next().and_then(|id| id.parse().ok()).and_then(|id| self.guest(id));
+        match source.map(|guest| guest.kind) {
+            Some(GuestKind::Vm) => Body::cloud_with_agent(),
+            _ => Body::of_template(super::body::Template::Debian12),
+        }
     }
 
     /// A machine's inside is gone.
     pub(super) fn drop_body(&mut self, name: &str) {
         self.touched.bodies.remove(name);
+        self.known_in_part.remove(name);
+        if let Some(unknowable) = &mut self.unknowable {
+            unknowable.remove(name);
+        }
         if self.bodies.remove(name).is_some() {
             self.touched.edits.push((name.to_owned(), Edit::Dropped));
         }

@@ -12,7 +12,7 @@ use crate::support::scenario::{Ran, Scenario, id};
 const VERSION: &str = "/proc/driver/nvidia/version";
 
 /// A container that sees these GPUs.
-fn scenario(gpus: &str) -> Scenario {
+pub fn scenario(gpus: &str) -> Scenario {
     let folder = tempfile::tempdir().unwrap();
     let node = serde_json::json!({
         "domain_name": "example.org",

@@ -3,53 +3,11 @@
 use std::sync::Arc;
 
 use phoenix::command::Effect;
-use phoenix::host::{Host, HostError, HostHandle, RunLock};
-use phoenix::op::{Exec, OpErrorKind, OpResult};
+use phoenix::op::{Exec, OpErrorKind};
 use phoenix::pve::inventory;
-use phoenix::request::{Request, Response};
 
 use super::*;
-
-/// A real node that must not be changed.
-struct OnlyLooked(HostHandle);
-
-impl Host for OnlyLooked {
-    fn run(&self, command: &Command) -> Result<Output, HostError> {
-        assert_eq!(command.effect, Effect::Read, "{command}");
-        self.0.run(command)
-    }
-    fn perform(&self, place: Place, ops: &[Op]) -> Result<Vec<OpResult>, HostError> {
-        for op in ops {
-            assert_eq!(op.effect(), Effect::Read, "{op}");
-        }
-        self.0.perform(place, ops)
-    }
-    fn request(&self, request: &Request) -> Result<Response, HostError> {
-        assert_eq!(request.effect, Effect::Read, "{request}");
-        self.0.request(request)
-    }
-    fn sleep(&self, duration: std::time::Duration) -> Result<(), HostError> {
-        self.0.sleep(duration)
-    }
-    fn now(&self) -> jiff::Timestamp {
-        self.0.now()
-    }
-    fn actor(&self, name: &str) -> HostHandle {
-        Arc::new(OnlyLooked(self.0.actor(name)))
-    }
-    fn park(&self) {
-        self.0.park();
-    }
-    fn wake(&self) {
-        self.0.wake();
-    }
-    fn close_channel(&self, place: Place) {
-        self.0.close_channel(place);
-    }
-    fn lock(&self, owner: &str) -> Result<Box<dyn RunLock>, HostError> {
-        self.0.lock(owner)
-    }
-}
+use crate::support::looked::OnlyLooked;
 
 /// A node with a running container 201 and a stopped one 202, and a rehearsal on it.
 fn rehearsal() -> Sandbox {
@@ -69,7 +27,7 @@ fn rehearsal() -> Sandbox {
     let mut found = inventory::parse(&real.perform(Place::Node, &inventory::ops("pve")).unwrap()).unwrap();
     let details = real.perform(Place::Node, &inventory::details(&found)).unwrap();
     found.complete(&details);
-    let real = OnlyLooked(Arc::new(real));
+    let real = OnlyLooked::at(Arc::new(real));
     let world = World::of_node(&found, &real).unwrap();
     Sandbox::rehearse(world, Some(Arc::new(real)), Options::default())
 }
@@ -136,17 +94,7 @@ fn what_nobody_can_know_is_unknown() {
     all_fine(&rehearsal, &["pct start 202"]);
     let result = rehearsal.perform(inside(202), &[Op::Packages]).unwrap().remove(0);
     assert_eq!(result.unwrap_err().kind, OpErrorKind::Unknown);
-    let exec = |effect| {
-        Op::Exec(Exec {
-            argv: vec!["some-program".to_owned()],
-            env: Default::default(),
-            cwd: None,
-            stdin: None,
-            user: None,
-            timeout: std::time::Duration::from_secs(10),
-            effect,
-        })
-    };
+    let exec = |effect| exec(&["some-program"], effect);
     let result = rehearsal.perform(inside(201), &[exec(Effect::Change)]).unwrap().remove(0);
     assert_eq!(result.unwrap_err().kind, OpErrorKind::Unknown);
     assert!(
@@ -155,28 +103,98 @@ fn what_nobody_can_know_is_unknown() {
     );
 }
 
-#[test]
-fn a_program_that_only_the_real_guest_has_is_unknown_once_something_changed() {
-    let rehearsal = rehearsal();
-    rehearsal.perform(inside(201), &[write("/srv/app/new.conf", "predicted\n")]).unwrap();
-    for effect in [Effect::Read, Effect::Change] {
-        // The sandbox knows nginx, but has not looked whether this guest has it.
-        let check = Op::Exec(Exec {
-            argv: vec!["nginx".to_owned(), "-t".to_owned()],
-            env: Default::default(),
-            cwd: None,
-            stdin: None,
-            user: None,
-            timeout: std::time::Duration::from_secs(10),
-            effect,
-        });
-        let result = rehearsal.perform(inside(201), &[check]).unwrap().remove(0);
-        assert_eq!(result.unwrap_err().kind, OpErrorKind::Unknown);
-    }
+fn exec(words: &[&str], effect: Effect) -> Op {
+    Op::Exec(Exec {
+        argv: words.iter().map(|word| (*word).to_owned()).collect(),
+        env: Default::default(),
+        cwd: None,
+        stdin: None,
+        user: None,
+        timeout: std::time::Duration::from_secs(10),
+        effect,
+    })
 }
 
 #[test]
-fn virtual_machines_are_read_through_their_agent_and_their_clones_are_predicted() {
+fn programs_answer_as_the_real_ones_where_nothing_that_they_look_at_was_predicted() {
+    let rehearsal = rehearsal();
+    rehearsal.perform(inside(201), &[write("/srv/app/new.conf", "predicted\n")]).unwrap();
+    let ask = |words: &[&str], effect| rehearsal.perform(inside(201), &[exec(words, effect)]).unwrap().remove(0);
+    for effect in [Effect::Read, Effect::Change] {
+        // It was looked for, and this guest does not have it.
+        let answer = ask(&["nginx", "-t"], effect);
+        assert!(matches!(&answer, Ok(OpValue::Output(output)) if output.code == 127), "{answer:?}");
+        // Nobody can tell what it looks at.
+        assert_eq!(ask(&["some-program"], effect).unwrap_err().kind, OpErrorKind::Unknown);
+    }
+    let answer = ask(&["cat", "/srv/app/new.conf", "/srv/app/real.conf"], Effect::Read);
+    assert!(matches!(&answer, Ok(OpValue::Output(output)) if output.text() == "predicted\nreal\n"), "{answer:?}");
+    // What a package of which nothing is known brings may be any program.
+    let install = Op::InstallPackages { names: vec!["nobody-knows".to_owned()], recommends: false };
+    rehearsal.perform(inside(201), &[install]).unwrap();
+    assert_eq!(ask(&["nginx", "-t"], Effect::Read).unwrap_err().kind, OpErrorKind::Unknown);
+}
+
+#[test]
+fn links_lead_where_they_really_lead() {
+    let rehearsal = rehearsal();
+    let link = |path: &str, target: &str| Op::Link { path: path.to_owned(), target: target.to_owned() };
+    rehearsal.perform(inside(201), &[link("/srv/now", "/srv/app"), write("/srv/now/real.conf", "through\n")]).unwrap();
+    assert_eq!(read(&rehearsal, inside(201), "/srv/app/real.conf").as_deref(), Some("through\n"));
+    assert_eq!(read(&rehearsal, inside(201), "/srv/now/real.conf").as_deref(), Some("through\n"));
+    let owner = Op::SetAttributes {
+        path: "/srv/app".to_owned(),
+        attributes: Attributes { mode: Some(0o700), ..Attributes::default() },
+    };
+    rehearsal.perform(inside(201), &[owner]).unwrap();
+    let list = rehearsal.perform(inside(201), &[Op::List { path: "/srv/now".to_owned() }]).unwrap().remove(0);
+    assert!(matches!(&list, Ok(OpValue::Entries(Some(entries))) if entries.len() == 1), "{list:?}");
+}
+
+#[test]
+fn copies_of_what_cannot_be_read_cannot_be_known() {
+    let rehearsal = rehearsal();
+    let kind_of = |place: Place| rehearsal.perform(place, &[Op::Packages]).unwrap().remove(0).map_err(|e| e.kind);
+    rehearsal.perform(inside(201), &[write("/srv/app/new.conf", "predicted\n")]).unwrap();
+    all_fine(
+        &rehearsal,
+        &[
+            "pct clone 202 302 --hostname copy",
+            "pct start 302",
+            "pct snapshot 201 now",
+            "pct stop 201",
+            "pct rollback 201 now",
+            "pct start 201",
+        ],
+    );
+    assert_eq!(kind_of(inside(302)), Err(OpErrorKind::Unknown));
+    assert_eq!(kind_of(inside(201)), Err(OpErrorKind::Unknown), "what it was at the snapshot");
+    // What is made anew is known again.
+    all_fine(
+        &rehearsal,
+        &[
+            "pct stop 302",
+            "pct destroy 302",
+            &format!("pct create 302 {TEMPLATE} --rootfs tank:1 --hostname new"),
+            "pct start 302",
+        ],
+    );
+    assert!(kind_of(inside(302)).is_ok());
+}
+
+#[test]
+fn a_restart_writes_proxmoxs_files_over_the_real_ones() {
+    let rehearsal = rehearsal();
+    rehearsal.perform(inside(201), &[write("/srv/app/new.conf", "predicted\n")]).unwrap();
+    all_fine(&rehearsal, &["pct set 201 --nameserver 192.0.2.53", "pct stop 201", "pct start 201"]);
+    let resolv = read(&rehearsal, inside(201), "/etc/resolv.conf").unwrap();
+    assert!(resolv.contains("nameserver 192.0.2.53"), "{resolv}");
+    assert_eq!(read(&rehearsal, inside(201), "/srv/app/new.conf").as_deref(), Some("predicted\n"));
+    assert_eq!(read(&rehearsal, inside(201), "/etc/hostname").as_deref(), Some("one\n"));
+}
+
+#[test]
+fn virtual_machines_are_read_through_their_agent() {
     let real = vm::defined(Options::default());
     all_fine(&real, &["qm start 9000"]);
     vm::until_answered(&real, 9000);
@@ -186,7 +204,7 @@ fn virtual_machines_are_read_through_their_agent_and_their_clones_are_predicted(
     let mut found = inventory::parse(&real.perform(Place::Node, &inventory::ops("pve")).unwrap()).unwrap();
     let details = real.perform(Place::Node, &inventory::details(&found)).unwrap();
     found.complete(&details);
-    let real = OnlyLooked(Arc::new(real));
+    let real = OnlyLooked::at(Arc::new(real));
     let world = World::of_node(&found, &real).unwrap();
     let volume = &world.volumes()["tank:base-9001-disk-0"];
     assert_eq!((volume.size, volume.format.as_str()), (20 << 30, "raw"));
@@ -196,9 +214,9 @@ fn virtual_machines_are_read_through_their_agent_and_their_clones_are_predicted(
     rehearsal.perform(machine(9000), &[write("/root/real", "predicted\n")]).unwrap();
     assert_eq!(read(&rehearsal, machine(9000), "/root/real").as_deref(), Some("predicted\n"));
 
-    // The vendor's data are read from the real node.
+    // The address of a clone is declared; what is in it was copied from a template, which nobody can look into.
     all_fine(&rehearsal, &["qm clone 9001 101 --name web", "qm set 101 --ipconfig0 ip=10.77.0.60/24,gw=10.77.0.1"]);
     all_fine(&rehearsal, &["qm start 101"]);
-    vm::until_answered(&rehearsal, 101);
-    assert_eq!(read(&rehearsal, machine(101), "/etc/hostname").as_deref(), Some("web\n"));
+    let answer = rehearsal.perform(machine(101), &[Op::SystemState]).unwrap().remove(0);
+    assert_eq!(answer.unwrap_err().kind, OpErrorKind::Unknown);
 }

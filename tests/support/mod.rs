@@ -5,4 +5,5 @@ pub mod agent;
 pub mod container;
 pub mod emulated;
 pub mod inside;
+pub mod looked;
 pub mod scenario;

@@ -19,6 +19,9 @@ use phoenix::plan::{self, Request, Verb};
 use phoenix::pve::inventory;
 use phoenix::sandbox::{self, Fault, Sandbox, World};
 use phoenix::script::{Library, Models, Roots};
+use phoenix::ui::Story;
+
+use crate::support::looked::OnlyLooked;
 
 /// The archive that bases are made of.
 pub const ARCHIVE: &str = "local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst";
@@ -354,13 +357,20 @@ impl Scenario {
 
     /// What creating these guests would do, rehearsed on a copy of the node, which is only looked at.
     pub fn rehearse(&mut self, targets: &[u32]) -> Ran {
+        self.rehearse_to(Verb::Create, targets)
+    }
+
+    /// The same for another verb.
+    pub fn rehearse_to(&mut self, verb: Verb, targets: &[u32]) -> Ran {
         let node = Arc::new(Sandbox::in_memory(self.world(), self.options(Vec::new())));
-        let mut inventory = sight::look(node.as_ref(), &node.world().node).unwrap().inventory;
-        let details = node.perform(Place::Node, &inventory::details(&inventory)).unwrap();
+        let looked = OnlyLooked::at(node.clone());
+        let mut inventory = sight::look(&looked, &node.world().node).unwrap().inventory;
+        let details = looked.perform(Place::Node, &inventory::details(&inventory)).unwrap();
         inventory.complete(&details);
-        let world = World::of_node(&inventory, node.as_ref()).unwrap();
-        let rehearsal = Sandbox::rehearse(world, Some(node.clone()), self.options(Vec::new()));
-        let ran = self.run_on(Arc::new(rehearsal), Verb::Create, targets);
+        let world = World::of_node(&inventory, &looked).unwrap();
+        let rehearsal = Sandbox::rehearse(world, Some(Arc::new(looked.clone())), self.options(Vec::new()));
+        let ran = self.run_on(Arc::new(rehearsal), verb, targets);
+        assert_eq!(looked.tried(), Vec::<String>::new(), "a rehearsal only looks");
         assert_eq!(node.changes(), 0, "a rehearsal changed the node");
         ran
     }
@@ -426,6 +436,15 @@ impl Ran {
     pub fn step(&self, number: u32, step: &Step) -> Option<&Outcome> {
         let guest = self.summary.guests.iter().find(|guest| guest.id == id(number))?;
         guest.steps.iter().find(|(taken, _)| taken == step).map(|(_, outcome)| outcome)
+    }
+
+    /// The run as it is told.
+    pub fn story(&self) -> Story {
+        let mut story = Story::default();
+        for event in &self.events {
+            story.tell(&Stamped { at: jiff::Timestamp::UNIX_EPOCH, event: event.clone() });
+        }
+        story
     }
 
     /// All differences, with their guests.

@@ -24,6 +24,10 @@ pub(in crate::engine) fn health(life: &mut Life) -> Result<Done> {
         let hint = format!("`phoenix start {}` starts it", life.id());
         return Err(StepError::with_hint("it does not run", hint));
     }
+    if let Some((_, on)) = life.unknown.first() {
+        // What a rehearsal does not know the work of, it cannot ask for its health.
+        return Err(StepError::Unknown(on.clone()));
+    }
     let only_asked = life.run.plan.verb == Verb::Health;
     let mut sick = Ok(());
     for (kind, name) in life.planned.scripts.clone() {

@@ -9,26 +9,40 @@ use crate::model::{GuestId, ScriptKind, ScriptSpec};
 use crate::script::{self, Call, Entry, ScriptError, ScriptReport};
 
 /// Applies one script. Every script of a target is run on every run; what is right already costs it reads only.
+///
+/// What a rehearsal cannot know ends the script there; whatever would build upon it is not known either.
 pub(in crate::engine) fn apply(life: &mut Life, kind: ScriptKind, name: &str) -> Result<Done> {
     let spec = spec(life, kind, name)?;
-    let key = Record::key(kind, name);
-    if let Some(reason) = life.run.depends_on_unknown(&spec.consumes, &publishers(life)) {
-        return Ok(Done::Skipped(format!("depends on {reason}")));
+    let on = match run(life, kind, &spec) {
+        Err(StepError::Unknown(on)) => on,
+        // It may have missed what an unknown script before it would have done.
+        Err(StepError::Failed(failure)) => match life.unknown.first() {
+            Some((_, on)) => on.clone(),
+            None => return Err(StepError::Failed(failure)),
+        },
+        other => return other,
+    };
+    life.run.unknown(life.id(), &spec.publishes, &on);
+    life.unknown.push((spec.name, on.clone()));
+    Err(StepError::Unknown(on))
+}
+
+fn run(life: &mut Life, kind: ScriptKind, spec: &ScriptSpec) -> Result<Done> {
+    let builds_on = |(name, _): &&(String, String)| spec.needs.contains(name) || spec.after.contains(name);
+    if let Some((_, on)) = life.unknown.iter().find(builds_on) {
+        return Err(StepError::Unknown(on.clone()));
     }
-    let applied = applied(life, &spec)?;
+    if let Some(on) = life.run.depends_on_unknown(&spec.consumes, &publishers(life)) {
+        return Err(StepError::Unknown(on));
+    }
+    let key = Record::key(kind, &spec.name);
+    let applied = applied(life, spec)?;
     if life.record.scripts.get(&key) != Some(&applied) {
         // It will change something, or what it does now counts as new: snapshots of the end are due either way.
         life.touch()?;
     }
     let machine = life.machine();
-    let report = match call(life, &spec, Entry::Apply, machine) {
-        Ok(report) => report,
-        Err(StepError::Unknown(on)) => {
-            life.run.unknown(life.id(), &spec.publishes, &on);
-            return Err(StepError::Unknown(on));
-        }
-        Err(error) => return Err(error),
-    };
+    let report = call(life, spec, Entry::Apply, machine)?;
     for artifact in &report.published {
         life.run.publish(artifact.clone());
         life.record.published.retain(|kept| kept.name != artifact.name);

@@ -109,7 +109,7 @@ impl State {
             None => "offline",
             Some(uptime) if uptime < SILENT || !self.has_systemd() => "offline",
             Some(uptime) if uptime < STARTING => "starting",
-            Some(_) if self.units.values().any(|runtime| runtime.active == "failed") => "degraded",
+            Some(_) if self.all_units().values().any(|runtime| runtime.active == "failed") => "degraded",
             Some(_) => "running",
         }
     }

@@ -79,6 +79,7 @@ impl State {
             Ok(_) | Err(Errno::NoEntry | Errno::NotDirectory) => return Ok(OpValue::Entries(None)),
             Err(errno) => return Err(errno.at(path)),
         };
+        self.tree.listed(path);
         let entries = node.entries().ok_or_else(|| Errno::NotDirectory.at(path))?;
         let entry = |(name, node): (&Arc<str>, &Arc<Node>)| Entry { name: name.to_string(), kind: file_kind(node) };
         Ok(OpValue::Entries(Some(entries.iter().map(entry).collect())))
@@ -86,7 +87,7 @@ impl State {
 
     pub(super) fn read_all(&self, path: &str, suffix: &str, around: &Around) -> OpResult {
         let mut files = BTreeMap::new();
-        let node = self.tree.get(path);
+        let node = self.tree.listed(path);
         for (name, node) in node.iter().filter_map(|node| node.entries()).flatten() {
             if let (true, Kind::File(data)) = (name.ends_with(suffix), &node.kind) {
                 files.insert(name.to_string(), shown(data, &format!("{path}/{name}"), around)?);

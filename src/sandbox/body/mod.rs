@@ -28,6 +28,7 @@ mod template;
 mod tree;
 mod unit_file;
 mod units;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +42,9 @@ pub use layers::{BadLayers, Layers, Saved};
 pub use packages::Installed;
 pub use state::Power;
 pub use template::Template;
+pub(in crate::sandbox) use unit_file::UNIT_DIRS;
 pub use units::Runtime;
+pub use watch::{Seen, watch};
 
 use layers::Layer;
 use state::State;

@@ -13,7 +13,8 @@ use super::around::Around;
 use super::boot::NETWORK;
 use super::exec::Within;
 use super::state::State;
-use super::unit_file::UnitFile;
+use super::unit_file::{Found, UnitFile};
+use super::units::Runtime;
 
 impl State {
     /// Addresses and default route: those of the guest's configuration, once the network is up; the node's always is.
@@ -85,8 +86,12 @@ impl Body {
 
     /// Names of the active units, and what they were loaded with.
     fn active_units(&self) -> Vec<(String, String)> {
-        let active = self.state.units.iter().filter(|(_, runtime)| runtime.active == "active");
-        active.map(|(name, runtime)| (name.clone(), runtime.loaded.clone())).collect()
+        let active = self.state.all_units().iter().filter(|(_, runtime)| runtime.active == "active");
+        let loaded = |name: &String, runtime: &Runtime| match self.state.find_unit(name) {
+            Found::File(fragment) if runtime.loaded.is_empty() => fragment.unit.text(),
+            _ => runtime.loaded.clone(),
+        };
+        active.map(|(name, runtime)| (name.clone(), loaded(name, runtime))).collect()
     }
 
     fn ports_of(&mut self, name: &str, loaded: &str, around: &mut Around) -> Vec<u16> {

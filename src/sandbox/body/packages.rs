@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::op::{OpError, OpErrorKind, OpResult, OpValue};
@@ -16,6 +17,7 @@ use super::data::Data;
 use super::state::{Power, State};
 use super::tree::{Meta, Node};
 use super::unit_file::Found;
+use super::watch;
 
 /// Version of a package whose model names none.
 const PLAIN_VERSION: &str = "1.0-1";
@@ -41,14 +43,40 @@ pub struct Installed {
     pub units: Vec<String>,
 }
 
+impl Body {
+    /// A machine of which nothing is known but that it has been running since then, and what is installed in it.
+    pub fn running(since: Timestamp, packages: BTreeMap<String, String>, programs: &dyn Programs) -> Body {
+        let mut body = Body::default();
+        let installed = |(name, version): (String, String)| {
+            let (mut files, mut units) = (Vec::new(), Vec::new());
+            if let Some(model) = model(&name, programs) {
+                let own = contents(&name, &model).into_iter().map(|(path, _)| path);
+                files = own.filter(|path| !path.starts_with("/etc/")).collect();
+                units = model.units;
+            }
+            (name, Installed { version, files, units })
+        };
+        body.state.packages = Arc::new(packages.into_iter().map(installed).collect());
+        body.state.power = Power::On { since };
+        body.told = body.state.clone();
+        body
+    }
+}
+
 /// What is known about a package.
 pub(super) fn model(name: &str, programs: &dyn Programs) -> Option<PackageModel> {
     programs.package(name).or_else(|| DEBIAN.get(name).cloned())
 }
 
 impl State {
+    /// What is installed.
+    pub(super) fn installed(&self) -> &BTreeMap<String, Installed> {
+        watch::note(|seen| seen.packages = true);
+        &self.packages
+    }
+
     pub(super) fn package_versions(&self) -> BTreeMap<String, String> {
-        self.packages.iter().map(|(name, installed)| (name.clone(), installed.version.clone())).collect()
+        self.installed().iter().map(|(name, installed)| (name.clone(), installed.version.clone())).collect()
     }
 
     /// Brings a package's files, users and units; its units are enabled as Debian's maintainer scripts do it.
@@ -137,7 +165,7 @@ impl Body {
         wanted: &mut Vec<(String, PackageModel)>,
     ) -> Result<(), OpError> {
         let name = name.split('=').next().unwrap_or(name);
-        if self.state.packages.contains_key(name) || !seen.insert(name.to_owned()) {
+        if self.state.installed().contains_key(name) || !seen.insert(name.to_owned()) {
             return Ok(());
         }
         let model = match model(name, around.programs) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::op::{OpError, OpErrorKind};
 
 use super::data::Data;
+use super::watch;
 
 /// Mode and owner of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,6 +230,19 @@ impl Tree {
                 name if name.len() > LONGEST_NAME => return Err(Errno::NameTooLong),
                 _ => {}
             }
+            watch::note(|seen| {
+                let mut path: String = walked.iter().flat_map(|(name, _)| ["/", name]).chain(["/", &name]).collect();
+                seen.paths.insert(path.clone());
+                if !entries.contains_key(&name) {
+                    // If they were there, they would be looked at next.
+                    for below in rest.iter().take_while(|name| name.as_ref() != "..") {
+                        if !matches!(below.as_ref(), "" | ".") {
+                            path = format!("{path}/{below}");
+                            seen.paths.insert(path.clone());
+                        }
+                    }
+                }
+            });
             let at_end = rest.iter().all(|name| matches!(name.as_ref(), "" | "."));
             let Some(node) = entries.get(&name).cloned() else {
                 if !at_end {
@@ -280,7 +294,14 @@ impl Tree {
 
     /// Names in a directory, sorted; none when there is no such directory.
     pub fn names(&self, path: &str) -> Vec<Arc<str>> {
-        self.get(path).and_then(|node| node.entries().map(|e| e.keys().cloned().collect())).unwrap_or_default()
+        self.listed(path).and_then(|node| node.entries().map(|e| e.keys().cloned().collect())).unwrap_or_default()
+    }
+
+    /// What is at a path, links followed, to look through its entries; errors count as absence.
+    pub fn listed(&self, path: &str) -> Option<Arc<Node>> {
+        let spot = self.resolve(path, Last::Followed).ok()?;
+        watch::note(|seen| _ = seen.listed.insert(spot.path()));
+        spot.node
     }
 
     /// The node at these names.

@@ -6,7 +6,7 @@ use super::state::State;
 use super::tree::{Kind, Last};
 
 /// Directories of unit files, the first one counts (systemd.unit(5)).
-pub(super) const UNIT_DIRS: [&str; 4] =
+pub(in crate::sandbox) const UNIT_DIRS: [&str; 4] =
     ["/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system"];
 
 /// What is found for the name of a unit.

@@ -1,5 +1,6 @@
 //! systemd's units: their states, and how they are enabled.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use crate::op::{OpError, OpErrorKind, UnitState};
 use super::state::State;
 use super::tree::{Kind, Last, Node};
 use super::unit_file::{Found, Fragment, UNIT_DIRS, UnitFile, full_name};
+use super::watch;
 
 /// State of a unit that is not simply inactive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,7 +19,8 @@ pub struct Runtime {
     pub active: String,
     /// `running`, `exited`, `listening`, `failed` ...
     pub sub: String,
-    /// Its settings as they were loaded; a changed file counts after a reload only.
+    /// Its settings as they were loaded; a changed file counts after a reload only. Empty where that is not known: as
+    /// its file says.
     pub loaded: String,
 }
 
@@ -31,8 +34,15 @@ impl State {
         }
     }
 
+    /// All units that are not simply inactive.
+    pub(super) fn all_units(&self) -> &BTreeMap<String, Runtime> {
+        watch::note(|seen| seen.all_units = true);
+        &self.units
+    }
+
     /// Whether a unit is active.
     pub(super) fn is_active(&self, name: &str) -> bool {
+        watch::note(|seen| _ = seen.units.insert(name.to_owned()));
         self.units.get(name).is_some_and(|runtime| runtime.active == "active")
     }
 
@@ -47,6 +57,7 @@ impl State {
             Found::File(fragment) => fragment.name.as_str(),
             Found::Missing | Found::Masked => &name,
         };
+        watch::note(|seen| _ = seen.units.insert(own.to_owned()));
         let runtime = self.units.get(own);
         let load = match found {
             Found::Missing => "not-found",
@@ -102,7 +113,8 @@ impl State {
 
     /// `systemctl daemon-reload`: what is loaded becomes what the files say.
     pub(super) fn reload_units(&mut self) {
-        for name in self.units.keys().cloned().collect::<Vec<_>>() {
+        let known = self.units.iter().filter(|(_, runtime)| !runtime.loaded.is_empty());
+        for name in known.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
             if let Found::File(fragment) = self.find_unit(&name) {
                 let loaded = fragment.unit.text();
                 if self.units.get(&name).is_some_and(|runtime| runtime.loaded != loaded)
@@ -117,7 +129,9 @@ impl State {
     /// What a unit is about to run as: as loaded while it is active, else as its file says now.
     pub(super) fn settings(&self, fragment: &Fragment) -> UnitFile {
         match self.units.get(&fragment.name) {
-            Some(runtime) if runtime.active == "active" => UnitFile::parse([&runtime.loaded]),
+            Some(runtime) if runtime.active == "active" && !runtime.loaded.is_empty() => {
+                UnitFile::parse([&runtime.loaded])
+            }
             _ => fragment.unit.clone(),
         }
     }

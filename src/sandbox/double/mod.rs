@@ -65,6 +65,18 @@ trait Double: Sync {
     fn act(&self, inside: &mut dyn Inside, verb: &str, options: &Value) -> Result<Value, String>;
 }
 
+/// What a double remembers, in a file of the machine.
+pub(super) struct Memory {
+    /// The file.
+    pub(super) path: &'static str,
+    /// The service's own program. A machine that has it, but not the file, is a real one: what its service remembers is not
+    /// known to the double.
+    pub(super) program: &'static str,
+}
+
+/// What doubles remember beside the files of the real service.
+pub(super) const MEMORIES: [Memory; 1] = [Memory { path: docker::MEMORY, program: "/usr/bin/dockerd" }];
+
 /// The machine that a service runs in, and how it was started there.
 struct Served<'s> {
     inside: &'s mut dyn Inside,

@@ -57,6 +57,7 @@ pub(super) fn ls(call: &ProgramCall, within: &mut Within) -> Option<Output> {
         return Some(failure(2, format!("ls: cannot access '{path}': No such file or directory")));
     };
     let Some(entries) = node.entries() else { return Some(lines([path])) };
+    within.body.state.tree.listed(&path);
     let hidden = options.iter().any(|option| option.contains(['a', 'A']));
     Some(lines(entries.keys().filter(|name| hidden || !name.starts_with('.'))))
 }

@@ -31,7 +31,7 @@ pub(super) fn dpkg_query(call: &ProgramCall, within: &mut Within) -> Option<Outp
     if !show {
         return None;
     }
-    let packages = &within.body.state.packages;
+    let packages = within.body.state.installed();
     let row = |name: &str, version: &str| {
         format
             .replace("${Package}", name)
@@ -65,7 +65,7 @@ pub(super) fn dpkg(call: &ProgramCall, within: &mut Within) -> Option<Output> {
     match words(call)[..] {
         ["--print-architecture"] => Some(lines(["amd64"])),
         ["--configure", "-a", ..] => Some(Output::default()),
-        ["-s" | "--status", name] => Some(match within.body.state.packages.get(name) {
+        ["-s" | "--status", name] => Some(match within.body.state.installed().get(name) {
             Some(installed) => lines([
                 format!("Package: {name}"),
                 "Status: install ok installed".to_owned(),

@@ -28,6 +28,7 @@ use crate::request::Response;
 use crate::sandbox::programs::Inside;
 
 use super::{Chain, Double, Exchange, Served, portainer};
+pub(super) use state::PATH as MEMORY;
 use state::State;
 
 pub(super) use container::Container;

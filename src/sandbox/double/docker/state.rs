@@ -14,7 +14,7 @@ use super::Printed;
 use super::container::Container;
 
 /// Where everything is kept.
-const PATH: &str = "/var/lib/docker/double.json";
+pub(in crate::sandbox::double) const PATH: &str = "/var/lib/docker/double.json";
 
 /// Where named volumes lie.
 pub(super) const VOLUMES: &str = "/var/lib/docker/volumes";
