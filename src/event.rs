@@ -65,6 +65,8 @@ pub struct Difference {
     pub diff: Option<String>,
     /// What bringing it in line costs.
     pub cost: Cost,
+    /// What the operator can do about it, where phoenix cannot.
+    pub way: Option<String>,
 }
 
 /// A guest's part of the longest chain of guests that had to wait for each other.

@@ -79,7 +79,7 @@ fn aliases(fields: &Fields) -> BTreeMap<String, String> {
         };
         match member.value.text() {
             _ if fields.file.is_recording() => {}
-            _ if !is_name(&member.key, 64) => refuse(name_rule("alias", &member.key)),
+            _ if !is_name(&member.key, 64) => refuse(name_rule("an alias", &member.key)),
             Some(text) if is_ip(text) || text.parse::<Cidr>().is_ok() => {
                 found.insert(member.key.clone(), text.to_owned());
             }
@@ -108,7 +108,7 @@ fn ipsets(fields: &Fields) -> BTreeMap<String, Vec<String>> {
             continue;
         };
         if !is_name(&member.key, 64) {
-            refuse(name_rule("set", &member.key), &member.key_span);
+            refuse(name_rule("a set", &member.key), &member.key_span);
         }
         let mut entries: Vec<String> = Vec::new();
         for item in items {
@@ -194,7 +194,7 @@ fn fit_together(fields: &Fields, rule: &FirewallRule) {
     };
     if let Some(group) = &rule.group {
         if !is_name(group, 18) {
-            refuse("group", &name_rule("group", group), "a security group of the node's firewall");
+            refuse("group", &name_rule("a group", group), "a security group of the node's firewall");
         }
         let others = ["type", "action", "macro", "source", "dest", "proto", "port", "source_port", "icmp_type", "log"];
         if let Some(other) = others.into_iter().find(|name| fields.value.get(name).is_some()) {
@@ -280,8 +280,8 @@ fn words(fields: &Fields, name: &str, fits: impl Fn(&str) -> bool, expected: &st
 }
 
 fn name_rule(what: &str, name: &str) -> String {
-    let most = if what == "group" { 18 } else { 64 };
-    format!("`{name}` is no name of a {what}: a letter, then letters, digits, `_` and `-`, at most {most}")
+    let most = if what == "a group" { 18 } else { 64 };
+    format!("`{name}` cannot be the name of {what}: a letter, then letters, digits, `_` and `-`, at most {most}")
 }
 
 /// A name of Proxmox's firewall.

@@ -177,7 +177,10 @@ fn item(kind: GuestKind, list: &str, text: &str) -> Result<Item, Finding> {
         let known = spec.options.keys().map(String::as_str).filter(|name| refusal(kind, name).is_none());
         let known = known.chain(grammar.into_iter().flatten().map(|(name, _)| name.as_str()));
         let mut finding = Finding::error("unknown-option", format!("Proxmox knows no option `{name}`"));
-        finding.hint = did_you_mean(name, known).map(|near| format!("did you mean `{near}`?"));
+        finding.hint = did_you_mean(name, known).map(|near| match near.strip_suffix('N') {
+            Some(stem) => format!("did you mean `{stem}0`, or another number that Proxmox knows?"),
+            None => format!("did you mean `{near}`?"),
+        });
         return Err(finding);
     }
     let Some((_, value)) = bare.split_once(['=', ' ']).filter(|(_, value)| !value.trim().is_empty()) else {

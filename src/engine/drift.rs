@@ -4,7 +4,7 @@
 use super::sight::Sight;
 use crate::model::{Catalogue, Guest, Origin, Prepared, Site};
 use crate::plan::order;
-use crate::pve::difference::KeyDifference;
+use crate::pve::difference::{KeyDifference, Known};
 use crate::pve::guest::Desired;
 
 /// The differing settings of a guest that is there; none for guests that are not.
@@ -13,11 +13,14 @@ pub fn drift(site: &Site, catalogue: &Catalogue, sight: &Sight, guest: &Guest) -
     let Some(present) = guests.get(&guest.id).filter(|present| present.kind == guest.kind) else {
         return Vec::new();
     };
-    let source = match guest.origin {
-        Origin::Clone(source) => guests.get(&source).map(|source| &source.config),
-        _ => None,
-    };
+    let mut known = Known::default();
+    if let Origin::Clone(source) = guest.origin {
+        known.source = guests.get(&source).map(|source| &source.config);
+    }
+    if let Some(record) = sight.records.get(&guest.id) {
+        known.ours.clone_from(&record.settings);
+    }
     let needs = order::lxc_needs(site, guest, &order::scripts(guest, catalogue), catalogue);
     let desired = Desired::of(site, guest, &sight.inventory, needs, &Prepared::default());
-    desired.difference(present, source).differences
+    desired.difference(present, &known).differences
 }

@@ -16,7 +16,7 @@ use crate::machine::{Machine, Report};
 use crate::model::{Guest, GuestId, Origin, Prepared};
 use crate::op::{Op, OpValue, Place};
 use crate::plan::PlannedGuest;
-use crate::pve::difference::Changes;
+use crate::pve::difference::{Changes, Known};
 use crate::pve::guest::Desired;
 use crate::pve::inventory::Present;
 use crate::pve::refusal::{self, Refusal};
@@ -131,11 +131,16 @@ impl<'a> Life<'a> {
 
     /// How the guest on the node differs from it.
     pub(super) fn differences(&self) -> Result<Changes> {
-        let source = match self.guest.origin {
-            Origin::Clone(source) => self.sight.inventory.guests.get(&source).map(|source| &source.config),
-            _ => None,
-        };
-        Ok(self.desired().difference(self.defined()?, source))
+        let mut known = Known { source: None, ours: self.record.settings.clone() };
+        if let Origin::Clone(source) = self.guest.origin {
+            known.source = self.sight.inventory.guests.get(&source).map(|source| &source.config);
+            // What the source was declared to have, a fresh clone has brought along; its data stays.
+            let of_source =
+                self.sight.records.get(&source).filter(|_| self.cloned() && self.record.finished_by.is_none());
+            let settings = of_source.into_iter().flat_map(|record| &record.settings);
+            known.ours.extend(settings.filter(|name| !name.starts_with("mount ")).cloned());
+        }
+        Ok(self.desired().difference(self.defined()?, &known))
     }
 
     /// Reads the node again.
@@ -168,6 +173,27 @@ impl<'a> Life<'a> {
                 _ => return Err(StepError::command(&format!("`{}`", verb(command)), command, &output)),
             }
         }
+    }
+
+    /// Waits until no operation of Proxmox's holds the guest's configuration.
+    ///
+    /// # Errors
+    /// It did not come free.
+    pub(super) fn unlocked(&mut self) -> Result<()> {
+        let began = self.handles.host.now();
+        let mut pause = Duration::from_secs(1);
+        while let Some(lock) = self.defined()?.config.lock().map(str::to_owned) {
+            let waited = Duration::try_from(self.handles.host.now().duration_since(began)).unwrap_or_default();
+            if waited >= LOCKED_DEADLINE {
+                let hint = format!("if nothing is at work on it any more: `{} unlock {}`", self.tool(), self.id());
+                return Err(StepError::with_hint(format!("the guest is locked ({lock})"), hint));
+            }
+            self.waiting(&format!("its lock ({lock})"));
+            self.handles.host.sleep(pause)?;
+            pause = (pause * 2).min(LOCKED_PAUSE);
+            self.refresh()?;
+        }
+        Ok(())
     }
 
     /// Performs Ops that must all succeed.
@@ -299,7 +325,14 @@ fn for_whom(refusal: &Refusal, command: &Command, pause: Duration) -> String {
 
 /// A difference without a diff.
 pub(super) fn difference(what: &str, from: Option<&str>, to: Option<&str>, cost: Cost) -> Difference {
-    Difference { what: what.to_owned(), from: from.map(str::to_owned), to: to.map(str::to_owned), diff: None, cost }
+    Difference {
+        what: what.to_owned(),
+        from: from.map(str::to_owned),
+        to: to.map(str::to_owned),
+        diff: None,
+        cost,
+        way: None,
+    }
 }
 
 /// Records of other guests that are clones of `source` begun by an earlier run and not reported as done.

@@ -127,6 +127,10 @@ pub struct Record {
     /// A clone got SSH host keys of its own.
     #[serde(default)]
     pub own_host_keys: bool,
+    /// What phoenix put into the guest's configuration, by name (see [`crate::pve::difference::Changes::declared`]): what
+    /// is not declared any more goes, what others put there stays.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub settings: BTreeSet<String>,
     /// Scripts that were applied to the end: `feature NAME`, `app NAME`.
     #[serde(default)]
     pub scripts: BTreeMap<String, Applied>,
@@ -155,6 +159,7 @@ impl Record {
             made_by: run.to_owned(),
             begun: None,
             own_host_keys: false,
+            settings: BTreeSet::new(),
             scripts: BTreeMap::new(),
             published: Vec::new(),
             stale_snapshots: BTreeSet::new(),

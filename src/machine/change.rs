@@ -46,5 +46,5 @@ impl BitOr for Change {
 
 /// A difference without a diff and without a cost.
 pub(super) fn difference(what: impl Into<String>, from: Option<String>, to: Option<String>) -> Difference {
-    Difference { what: what.into(), from, to, diff: None, cost: Cost::None }
+    Difference { what: what.into(), from, to, diff: None, cost: Cost::None, way: None }
 }

@@ -1,5 +1,7 @@
 //! How a present guest differs from its declaration, and what mends it.
 
+use std::collections::BTreeSet;
+
 use ring::digest;
 
 use super::guest_config::GuestConfig;
@@ -8,6 +10,16 @@ use super::tool::Options;
 use crate::command::Cost;
 use crate::model::{GuestId, GuestKind};
 use crate::op::{Attributes, Content, Guard, Op};
+
+/// What is known of a guest beside its configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Known<'a> {
+    /// The configuration of the guest it was cloned from.
+    pub source: Option<&'a GuestConfig>,
+    /// What phoenix put into its configuration before, by the names in [`Changes::declared`]: what of it is not declared
+    /// any more goes.
+    pub ours: BTreeSet<String>,
+}
 
 /// One property that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +34,8 @@ pub struct KeyDifference {
     pub cost: Cost,
     /// It is set already, and only waits for the next start.
     pub waiting: bool,
+    /// What the operator can do about it, where phoenix cannot.
+    pub way: Option<String>,
 }
 
 /// All differences of a guest, and what mends them.
@@ -37,12 +51,23 @@ pub struct Changes {
     pub raw: Option<Vec<(String, String)>>,
     /// Disks to grow, and to what size: `rootfs`, `16G`.
     pub resize: Vec<(String, String)>,
+    /// Everything that is declared, by names that stay: `cpulimit`, `net1`, `net0 mtu`, `mount /data`,
+    /// `device /dev/fuse`, `tag web`, `line lxc.cap.drop sys_time`.
+    pub declared: BTreeSet<String>,
+    /// What was declared before, is not any more, and goes: by the same names.
+    pub dropped: BTreeSet<String>,
 }
 
 impl Changes {
     /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
         self.differences.is_empty()
+    }
+
+    /// What of the configuration is ours once these changes are made, or as far as they could be made: what is to go, but
+    /// is still there, counts.
+    pub fn ours(&self) -> BTreeSet<String> {
+        self.declared.union(&self.dropped).cloned().collect()
     }
 
     /// Whether nothing is to be done: what differs only waits for a restart, or cannot be mended.
@@ -79,7 +104,15 @@ impl Changes {
     }
 
     pub(super) fn add(&mut self, key: impl Into<String>, from: Option<String>, to: Option<String>, cost: Cost) {
-        self.differences.push(KeyDifference { key: key.into(), from, to, cost, waiting: false });
+        self.differences.push(KeyDifference { key: key.into(), from, to, cost, waiting: false, way: None });
+    }
+
+    /// Adds a difference that only a new guest can be without, or the operator can mend in this way.
+    pub(super) fn rebuild(&mut self, key: impl Into<String>, from: Option<String>, to: Option<String>, way: &str) {
+        self.add(key, from, to, Cost::Rebuild);
+        if let Some(told) = self.differences.last_mut() {
+            told.way = Some(way.to_owned());
+        }
     }
 }
 

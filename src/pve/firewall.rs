@@ -1,7 +1,8 @@
 //! Firewall files of guests: `/etc/pve/firewall/ID.fw`, written whole.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 
+use super::guest_config::GuestConfig;
 use crate::model::{Direction, Firewall, FirewallAction, FirewallRule, GuestId};
 
 /// Options of a guest's firewall that are on or off.
@@ -144,9 +145,41 @@ pub fn says(text: &str, declared: &Firewall) -> bool {
     meaning(parse(text)) == meaning(parse(&render(declared)))
 }
 
-/// Whether a firewall file switches its firewall on.
-pub fn is_enabled(text: &str) -> bool {
-    parse(text).firewall.enabled
+/// The switches that have to be on for a guest to be filtered, beside its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Switches {
+    /// Whether the firewall of the whole node (of the cluster) is on.
+    pub cluster: bool,
+    /// Interfaces of the guest that are not filtered: `net1`.
+    pub unfiltered: Vec<String>,
+}
+
+impl Switches {
+    /// How they stand: `cluster` is the text of `cluster.fw`, `config` the guest's configuration.
+    pub fn of(cluster: Option<&str>, config: &GuestConfig) -> Switches {
+        let is_nic = |key: &str| key.strip_prefix("net").is_some_and(|number| number.parse::<u32>().is_ok());
+        let filtered = |value: &str| value.split(',').any(|part| part.trim() == "firewall=1");
+        let nics = config.current.entries().filter(|(key, value)| is_nic(key) && !filtered(value));
+        Switches {
+            cluster: cluster.is_some_and(|text| parse(text).firewall.enabled),
+            unfiltered: nics.map(|(key, _)| key.to_owned()).collect(),
+        }
+    }
+
+    /// What is not filtered although the guest's firewall is on, and what to switch on; absent: everything is.
+    pub fn complaint(&self) -> Option<String> {
+        if !self.cluster {
+            let text = "its firewall is on, but nothing is filtered: `enable: 1` is missing in /etc/pve/firewall/cluster.fw; \
+                        phoenix does not switch it on, as it decides who reaches the node too";
+            return Some(text.to_owned());
+        }
+        (!self.unfiltered.is_empty()).then(|| {
+            format!(
+                "its firewall is on, but {} is not filtered: `firewall=1` is missing there",
+                self.unfiltered.join(", ")
+            )
+        })
+    }
 }
 
 /// What a file comes to: options at their defaults say nothing, the order of names and of entries of sets neither.

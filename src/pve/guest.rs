@@ -1,8 +1,7 @@
 //! A guest of either kind: what is desired of it, how it differs, what Proxmox can do with its disks. Here, and in
 //! [`super::tool`], is what the kinds differ in for those who take guests through their lives.
 
-use super::difference::Changes;
-use super::guest_config::GuestConfig;
+use super::difference::{Changes, Known};
 use super::inventory::{Inventory, Present};
 use super::{lxc, vm};
 use crate::command::Command;
@@ -30,12 +29,11 @@ impl Desired {
         }
     }
 
-    /// How the present guest differs from it, and what mends it. `source` is the configuration of the guest it was
-    /// cloned from.
-    pub fn difference(&self, present: &Present, source: Option<&GuestConfig>) -> Changes {
+    /// How the present guest differs from it, and what mends it.
+    pub fn difference(&self, present: &Present, known: &Known) -> Changes {
         match self {
-            Desired::Lxc(desired) => lxc::difference(desired, present, source),
-            Desired::Vm(desired) => vm::difference(desired, present, source),
+            Desired::Lxc(desired) => lxc::difference(desired, present, known),
+            Desired::Vm(desired) => vm::difference(desired, present, known),
         }
     }
 

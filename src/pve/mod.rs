@@ -14,6 +14,7 @@
 //! | [`usage`] | how full storages are |
 //! | [`tool`], [`pct`], [`qm`] | builders of commands, named after the subcommands they build |
 //! | [`guest`], [`difference`] | what a declared guest should look like, and how the present one differs |
+//! | [`effect`] | which keys a running guest takes at once |
 //! | [`lxc`], [`vm`] | the same of containers and of virtual machines |
 //!
 //! A kind of guest differs only in its builders and in what it desires; the lifecycle that uses them is one.
@@ -21,6 +22,7 @@
 pub mod argv;
 mod comparison;
 pub mod difference;
+pub mod effect;
 pub mod firewall;
 pub mod firewall_file;
 pub mod format;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use crate::event::{Asked, Difference, Event, Failure, Outcome, Share, Stamped, Step};
+use crate::event::{Asked, Difference, Event, Failure, Level, Outcome, Share, Stamped, Step};
 use crate::model::GuestId;
 
 /// One step of a guest that ended.
@@ -33,6 +33,8 @@ pub struct GuestStory {
     pub steps: Vec<StepStory>,
     /// Differences left as they are.
     pub pending: Vec<Difference>,
+    /// What was warned of.
+    pub warnings: Vec<String>,
     /// Who was asked for its health, and what was wrong; nothing: it is well.
     #[serde(skip)]
     pub checks: Vec<(String, Option<Failure>)>,
@@ -128,6 +130,9 @@ impl Story {
                 self.elapsed = *elapsed;
                 self.interrupted = *interrupted;
                 self.critical_path.clone_from(critical_path);
+            }
+            Event::Message { guest: Some(guest), level: Level::Warning, text } => {
+                self.guest(*guest).warnings.push(text.clone());
             }
             Event::GuestStarted { .. } | Event::Section { .. } | Event::Waiting { .. } | Event::Message { .. } => {}
         }

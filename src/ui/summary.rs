@@ -3,7 +3,7 @@
 use super::style::{self, DIM, FAILED, SKIPPED, STRONG, paint};
 use super::{GuestStory, Story, failure, time};
 use crate::event::{Asked, Cost, Difference, Outcome};
-use crate::model::GuestId;
+use crate::model::{GuestId, Step};
 
 /// How a story is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +37,20 @@ pub fn render(story: &Story, telling: Telling, verbose: bool) -> String {
     for (id, guest) in &story.guests {
         for difference in &guest.pending {
             let needs = match difference.cost {
-                Cost::Restart => "needs a restart; `--yes` consents",
-                Cost::Rebuild => "needs a rebuild; delete the guest and create it again",
-                Cost::None => "left as it is",
+                Cost::Restart => "needs restart; `--yes` consents".to_owned(),
+                Cost::Rebuild => rebuild(difference),
+                Cost::None => "left as it is".to_owned(),
             };
             let line = format!("{} pending: {} ({needs})\n", heading(*id, guest), brief(difference));
             text.push_str(&line);
+        }
+    }
+    // Of a run they were told as they came.
+    if telling == Telling::Plan {
+        for (id, guest) in &story.guests {
+            for warning in &guest.warnings {
+                text.push_str(&format!("{} {}\n", heading(*id, guest), paint(SKIPPED, format!("warning: {warning}"))));
+            }
         }
     }
     if !story.assumed.is_empty() {
@@ -103,7 +111,10 @@ fn changes(id: GuestId, guest: &GuestStory) -> String {
         return String::new();
     }
     let mut text = heading(id, guest) + "\n";
+    // Of a guest that is about to be made nothing has to be restarted.
+    let made = touched.iter().any(|step| step.step == Step::Define && step.outcome == Outcome::Changed);
     for step in touched {
+        let settings = !made && matches!(step.step, Step::Configure | Step::Storage | Step::Firewall);
         let reason = match &step.outcome {
             Outcome::Skipped { reason } => format!(": {reason}"),
             _ => String::new(),
@@ -111,7 +122,7 @@ fn changes(id: GuestId, guest: &GuestStory) -> String {
         let word = paint(style::of(&step.outcome), style::word(&step.outcome));
         text.push_str(&format!("  {:<24} {word}{reason}\n", step.step));
         for difference in &step.changes {
-            text.push_str(&format!("    {}{}\n", brief(difference), price(difference)));
+            text.push_str(&format!("    {}{}\n", brief(difference), price(difference, settings)));
             if let Some(diff) = &difference.diff {
                 text.extend(diff.lines().map(|line| format!("      {}\n", colored(line))));
             }
@@ -130,12 +141,21 @@ fn brief(difference: &Difference) -> String {
     }
 }
 
-fn price(difference: &Difference) -> &'static str {
+/// When it takes effect; of settings of a guest that is there, also that it does at once.
+fn price(difference: &Difference, settings: bool) -> String {
     match difference.cost {
-        Cost::None => "",
-        Cost::Restart => "  [restart]",
-        Cost::Rebuild => "  [rebuild]",
+        Cost::None if settings => " (at once)".to_owned(),
+        Cost::None => String::new(),
+        Cost::Restart => " (needs restart)".to_owned(),
+        Cost::Rebuild => format!(" ({})", rebuild(difference)),
     }
+}
+
+/// What only a new guest can have, and what the operator can do.
+fn rebuild(difference: &Difference) -> String {
+    let way =
+        difference.way.as_deref().unwrap_or("delete the guest and create it again, or declare it under another id");
+    format!("needs rebuild: {way}")
 }
 
 fn colored(line: &str) -> String {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use phoenix::command::Cost;
 use phoenix::model::{Address, BindMount, Boot, Guest, GuestKind, LxcNeeds, Nic, Origin, Prepared, Site, Volume};
 use phoenix::op::Op;
-use phoenix::pve::difference::Changes;
+use phoenix::pve::difference::{Changes, Known};
 use phoenix::pve::guest_config::{GuestConfig, Section};
 use phoenix::pve::inventory::Present;
 use phoenix::pve::lxc::{Desired, desired, difference};
@@ -124,9 +124,13 @@ fn created(desired: &Desired) -> Present {
     let argv: Vec<String> = std::iter::once(command.program.clone()).chain(command.args.clone()).collect();
     argv::parse(&argv).unwrap_or_else(|refusal| panic!("{command}\n{}", refusal.stderr));
     written(&mut present.config.current, &desired.create_options());
-    let raw = difference(desired, &present, None).raw;
+    let raw = difference(desired, &present, &Known::default()).raw;
     present.config.current.set_raw(&raw.unwrap_or_default());
     present
+}
+
+fn of_source(source: &GuestConfig) -> Known<'_> {
+    Known { source: Some(source), ..Known::default() }
 }
 
 fn told(changes: &Changes) -> Vec<String> {
@@ -163,14 +167,14 @@ fn a_container_is_created_with_one_command() {
 fn what_was_created_as_declared_does_not_differ() {
     let desired = wish(&web());
     let present = created(&desired);
-    assert_eq!(told(&difference(&desired, &present, None)), Vec::<String>::new());
+    assert_eq!(told(&difference(&desired, &present, &Known::default())), Vec::<String>::new());
 }
 
 #[test]
 fn one_changed_value_is_one_difference() {
     let present = created(&wish(&web()));
     let more = Guest { memory_mb: 3333, ..web() };
-    let changes = difference(&wish(&more), &present, None);
+    let changes = difference(&wish(&more), &present, &Known::default());
     assert_eq!(told(&changes), ["memory 2048 -> 3333"]);
     assert_eq!(changes.set, [("memory".to_owned(), "3333".to_owned())]);
     assert_eq!(changes.cost(), Cost::None);
@@ -182,14 +186,14 @@ fn addresses_change_and_the_hardware_address_stays() {
     let mut moved = web();
     moved.nics[0].address = Address::Static("192.0.2.11/24".parse().unwrap());
     moved.nics[0].vlan = Some(7);
-    let changes = difference(&wish(&moved), &present, None);
+    let changes = difference(&wish(&moved), &present, &Known::default());
     assert_eq!(told(&changes), ["net0 ip 192.0.2.10/24 -> 192.0.2.11/24", "net0 tag - -> 7"]);
     let net =
         "name=eth0,bridge=vmbr0,firewall=1,gw=192.0.2.1,hwaddr=BC:24:11:00:00:99,ip=192.0.2.11/24,tag=7,type=veth";
     assert_eq!(changes.set, [("net0".to_owned(), net.to_owned())]);
 
     moved.nics[0].mac = Some("02:00:00:00:00:01".parse().unwrap());
-    let changes = difference(&wish(&moved), &present, None);
+    let changes = difference(&wish(&moved), &present, &Known::default());
     assert!(changes.set[0].1.contains("hwaddr=02:00:00:00:00:01"), "{:?}", changes.set);
 }
 
@@ -211,11 +215,11 @@ fn what_is_not_ours_stays() {
     present.config.current.set_raw(&[("lxc.cgroup2.devices.allow".into(), "c 10:200 rwm".into())]);
     let present_net = present.config.current.get("net0").unwrap().replace("type=veth", "mtu=1400,rate=5,type=veth");
     present.config.current.set("net0", &present_net);
-    assert_eq!(told(&difference(&wish(&web()), &present, None)), Vec::<String>::new());
+    assert_eq!(told(&difference(&wish(&web()), &present, &Known::default())), Vec::<String>::new());
 
     let mut moved = web();
     moved.nics[0].gateway = None;
-    let changes = difference(&wish(&moved), &present, None);
+    let changes = difference(&wish(&moved), &present, &Known::default());
     assert!(changes.set[0].1.contains("mtu=1400,rate=5"), "{:?}", changes.set);
 }
 
@@ -225,7 +229,7 @@ fn mount_points_are_known_by_their_path() {
     let mut present = created(&desired);
     let text = present.config.render().replace("mp0:", "mp5:").replace("mp1:", "mp0:");
     present.config = GuestConfig::parse(&text);
-    assert_eq!(told(&difference(&desired, &present, None)), Vec::<String>::new());
+    assert_eq!(told(&difference(&desired, &present, &Known::default())), Vec::<String>::new());
 
     let mut more = web();
     more.volumes.push(Volume {
@@ -235,7 +239,7 @@ fn mount_points_are_known_by_their_path() {
         mount_point: "/var/log".into(),
         ..Volume::default()
     });
-    let changes = difference(&wish(&more), &present, None);
+    let changes = difference(&wish(&more), &present, &Known::default());
     assert_eq!(changes.set, [("mp1".to_owned(), "bulk:2,mp=/var/log".to_owned())]);
 }
 
@@ -245,7 +249,7 @@ fn disks_grow_and_never_shrink() {
     let mut larger = web();
     larger.root.size_gb = 16;
     larger.volumes[0].size_gb = 40;
-    let changes = difference(&wish(&larger), &present, None);
+    let changes = difference(&wish(&larger), &present, &Known::default());
     assert_eq!(told(&changes), ["rootfs size 8G -> 16G", "mp0 size 20G -> 40G"]);
     assert_eq!(changes.resize, [("rootfs".into(), "16G".into()), ("mp0".into(), "40G".into())]);
     assert!(changes.set_options().is_none());
@@ -253,12 +257,12 @@ fn disks_grow_and_never_shrink() {
     let mut smaller = web();
     smaller.root.size_gb = 4;
     smaller.volumes[0].size_gb = 10;
-    let changes = difference(&wish(&smaller), &present, None);
+    let changes = difference(&wish(&smaller), &present, &Known::default());
     assert_eq!(told(&changes), ["rootfs size 8G -> 4G", "mp0 size 20G -> 10G"]);
     assert_eq!(changes.cost(), Cost::Rebuild);
     assert!(changes.is_settled());
     // A clone is as large as its source at least.
-    assert!(difference(&wish(&smaller), &present, Some(&present.config)).differences.is_empty());
+    assert!(difference(&wish(&smaller), &present, &of_source(&present.config)).differences.is_empty());
 }
 
 #[test]
@@ -267,7 +271,7 @@ fn what_only_a_new_container_can_have_is_said() {
     let mut other = web();
     other.lxc.unprivileged = false;
     other.root.storage = "other".into();
-    let changes = difference(&wish(&other), &present, None);
+    let changes = difference(&wish(&other), &present, &Known::default());
     assert_eq!(told(&changes), ["unprivileged 1 -> 0", "rootfs storage tank -> other"]);
     assert_eq!(changes.cost(), Cost::Rebuild);
 }
@@ -277,7 +281,7 @@ fn a_running_container_takes_some_keys_at_once() {
     let mut present = created(&wish(&web()));
     present.running = true;
     let costs = |guest: &Guest, present: &Present| {
-        let changes = difference(&wish(guest), present, None);
+        let changes = difference(&wish(guest), present, &Known::default());
         changes.differences.iter().map(|d| (d.key.clone(), d.cost)).collect::<Vec<_>>()
     };
     let memory = Guest { memory_mb: 4096, ..web() };
@@ -305,7 +309,7 @@ fn what_waits_for_a_restart_is_told_and_not_set_again() {
     present.running = true;
     let pending = "\n[pve:pending]\ncmode: shell\nsearchdomain: example.net\n";
     present.config = GuestConfig::parse(&(present.config.render() + pending));
-    let changes = difference(&wish(&domain), &present, None);
+    let changes = difference(&wish(&domain), &present, &Known::default());
     assert_eq!(told(&changes), ["searchdomain example.org -> example.net"]);
     assert!(changes.is_settled() && changes.differences[0].waiting && changes.cost() == Cost::Restart);
     // What goes with the next start is still there now.
@@ -313,10 +317,10 @@ fn what_waits_for_a_restart_is_told_and_not_set_again() {
     let mut raw = domain.clone();
     raw.mounts = vec![BindMount { file: true, ..bind("/srv/www", "/var/www") }];
     let leaving = Present { config: GuestConfig::parse(&text), ..present.clone() };
-    let told = told(&difference(&wish(&raw), &leaving, None));
+    let told = told(&difference(&wish(&raw), &leaving, &Known::default()));
     assert!(told.contains(&"mp1 /srv/www,mp=/var/www -> -".to_owned()), "{told:?}");
     // And when the declaration goes back, the pending value is overwritten.
-    let changes = difference(&wish(&web()), &present, None);
+    let changes = difference(&wish(&web()), &present, &Known::default());
     assert_eq!(changes.set, [("searchdomain".to_owned(), "example.org".to_owned())]);
 }
 
@@ -330,11 +334,11 @@ fn directories_of_guests_with_snapshots_are_raw_lines() {
 
     // The same directory as a mount point is moved.
     let present = created(&wish(&web()));
-    let changes = difference(&wanted, &present, None);
+    let changes = difference(&wanted, &present, &Known::default());
     assert_eq!((changes.delete.as_slice(), changes.raw.as_deref()), (&["mp1".to_owned()][..], Some(&[line][..])));
     let after = applied(&present, &changes);
-    assert_eq!(told(&difference(&wanted, &after, None)), Vec::<String>::new());
-    let back = difference(&wish(&web()), &after, None);
+    assert_eq!(told(&difference(&wanted, &after, &Known::default())), Vec::<String>::new());
+    let back = difference(&wish(&web()), &after, &Known::default());
     assert_eq!((back.set[0].0.as_str(), back.raw.as_deref()), ("mp1", Some(&[][..])));
 
     // A clone source and a template too; a single file always.
@@ -361,10 +365,10 @@ fn a_clone_drops_what_it_brought_along_and_does_not_declare() {
     let mut present = created(&wish(&web()));
     present.config.current.set_raw(&[entry("/srv/base", "base"), entry("/srv/own", "own"), by_hand.clone()]);
     present.config.current.set("tags", "base;front;phoenix");
-    let changes = difference(&wish(&web()), &present, Some(&source.config));
+    let changes = difference(&wish(&web()), &present, &of_source(&source.config));
     assert_eq!(changes.raw.as_deref(), Some(&[entry("/srv/own", "own"), by_hand][..]));
     assert_eq!(changes.set, [("tags".to_owned(), "front;phoenix".to_owned())]);
-    assert!(difference(&wish(&web()), &applied(&present, &changes), Some(&source.config)).is_empty());
+    assert!(difference(&wish(&web()), &applied(&present, &changes), &of_source(&source.config)).is_empty());
 }
 
 #[test]
@@ -372,7 +376,7 @@ fn raw_lines_are_written_under_proxmox_s_lock() {
     let mut guest = web();
     guest.lxc.raw = vec![("lxc.apparmor.profile".into(), "unconfined".into())];
     let present = created(&wish(&web()));
-    let changes = difference(&wish(&guest), &present, None);
+    let changes = difference(&wish(&guest), &present, &Known::default());
     assert_eq!(told(&changes), ["lxc.apparmor.profile - -> unconfined"]);
     let Some(Op::Write { path, content, guard: Some(guard), .. }) =
         changes.edit("pve1", GuestKind::Lxc, id(100), &present.config)
@@ -434,11 +438,11 @@ proptest! {
     #[test]
     fn after_the_changes_nothing_is_left_to_do(before in any_guest(), after in any_guest()) {
         let present = created(&wish(&before));
-        prop_assert_eq!(told(&difference(&wish(&before), &present, None)), Vec::<String>::new());
+        prop_assert_eq!(told(&difference(&wish(&before), &present, &Known::default())), Vec::<String>::new());
         let wanted = wish(&after);
-        let changes = difference(&wanted, &present, None);
+        let changes = difference(&wanted, &present, &Known::default());
         let done = applied(&present, &changes);
-        let left = difference(&wanted, &done, None);
+        let left = difference(&wanted, &done, &Known::default());
         prop_assert!(left.is_settled(), "{:?}\n{}", left, done.config.render());
         prop_assert!(left.differences.iter().all(|d| d.cost == Cost::Rebuild), "{:?}", left);
         let volumes = |present: &Present| present.config.render().matches(":subvol-").count();

@@ -2,7 +2,7 @@
 
 use phoenix::command::Cost;
 use phoenix::model::{Address, Boot, Guest, GuestKind, Image, Nic, Origin};
-use phoenix::pve::difference::Changes;
+use phoenix::pve::difference::{Changes, Known};
 use phoenix::pve::guest_config::{GuestConfig, Section};
 use phoenix::pve::inventory::{Inventory, Present};
 use phoenix::pve::property::Properties;
@@ -109,6 +109,10 @@ fn applied(present: &Present, changes: &Changes) -> Present {
     after
 }
 
+fn of_source(source: &GuestConfig) -> Known<'_> {
+    Known { source: Some(source), ..Known::default() }
+}
+
 fn told(changes: &Changes) -> Vec<String> {
     let part = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
     changes.differences.iter().map(|d| format!("{} {} -> {}", d.key, part(&d.from), part(&d.to))).collect()
@@ -157,9 +161,9 @@ fn in_directories_disks_are_made_so_that_they_know_snapshots() {
 #[test]
 fn what_was_created_differs_by_its_size_only() {
     let present = created(&machine());
-    let changes = difference(&wish(&machine()), &present, None);
+    let changes = difference(&wish(&machine()), &present, &Known::default());
     assert_eq!(told(&changes), ["scsi0 size 3584M -> 8G"]);
-    assert!(difference(&wish(&machine()), &applied(&present, &changes), None).is_empty());
+    assert!(difference(&wish(&machine()), &applied(&present, &changes), &Known::default()).is_empty());
 }
 
 #[test]
@@ -169,7 +173,7 @@ fn a_clone_becomes_its_own_with_one_set() {
     present.config.current.set("name", "docker");
     let mut wanted = clone();
     wanted.nics[0].address = Address::Static("192.0.2.22/24".parse().unwrap());
-    let changes = difference(&wish(&wanted), &present, Some(&template.config));
+    let changes = difference(&wish(&wanted), &present, &of_source(&template.config));
     assert_eq!(
         told(&changes),
         [
@@ -179,7 +183,7 @@ fn a_clone_becomes_its_own_with_one_set() {
         ]
     );
     assert_eq!(changes.delete, ["cicustom"]);
-    assert!(difference(&wish(&wanted), &applied(&present, &changes), Some(&template.config)).is_empty());
+    assert!(difference(&wish(&wanted), &applied(&present, &changes), &of_source(&template.config)).is_empty());
 }
 
 #[test]
@@ -193,7 +197,7 @@ fn keys_of_cloud_init_are_compared_by_what_they_say() {
     current.set("net0", "virtio=BC:24:11:00:00:99,bridge=vmbr0,firewall=1,queues=2");
     current.set("agent", "enabled=1,fstrim_cloned_disks=1");
     current.set("cpu", "cputype=host");
-    assert_eq!(told(&difference(&wish(&machine()), &present, None)), Vec::<String>::new());
+    assert_eq!(told(&difference(&wish(&machine()), &present, &Known::default())), Vec::<String>::new());
 }
 
 #[test]
@@ -208,7 +212,7 @@ fn a_machine_that_is_there_keeps_its_hardware() {
     }
     current.set("net0", "e1000=BC:24:11:00:00:99,bridge=vmbr0,firewall=1");
     current.remove("ciupgrade");
-    assert_eq!(told(&difference(&wish(&machine()), &present, None)), Vec::<String>::new());
+    assert_eq!(told(&difference(&wish(&machine()), &present, &Known::default())), Vec::<String>::new());
 }
 
 #[test]
@@ -219,7 +223,7 @@ fn a_running_machine_takes_most_keys_with_a_restart_only() {
     let cost = |change: &dyn Fn(&mut Guest)| {
         let mut guest = machine();
         change(&mut guest);
-        let changes = difference(&wish(&guest), &present, None);
+        let changes = difference(&wish(&guest), &present, &Known::default());
         assert_eq!(changes.differences.len(), 1, "{changes:?}");
         changes.cost()
     };
@@ -242,7 +246,7 @@ fn what_a_running_machine_has_not_seen_yet_waits() {
         "\n[PENDING]\nmemory: 4096\ndelete: balloon\n\n[special:cloudinit]\nciuser: admin\nadded: nameserver\n";
     let text = present.config.render().replace("memory: 4096\n", "memory: 2048\n") + sections;
     present.config = GuestConfig::parse(&text);
-    let changes = difference(&wish(&machine()), &present, None);
+    let changes = difference(&wish(&machine()), &present, &Known::default());
     assert_eq!(told(&changes), ["memory 2048 -> 4096", "ciuser admin -> ops", "nameserver - -> 192.0.2.53"]);
     assert!(changes.is_settled() && changes.differences.iter().all(|one| one.waiting));
 }
@@ -253,7 +257,7 @@ fn new_keys_of_a_user_are_told_by_their_names() {
     let mut more = machine();
     more.root.size_gb = 3;
     more.vm.ssh_keys.push("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQ".into());
-    let changes = difference(&wish(&more), &present, None);
+    let changes = difference(&wish(&more), &present, &Known::default());
     assert_eq!(told(&changes)[0], "sshkeys ops@example.org -> ops@example.org, ...ADAQABAAABgQ");
     assert_eq!(changes.set, [("sshkeys".to_owned(), "/var/lib/phoenix/keys/9000.pub".to_owned())]);
 }

@@ -16,7 +16,7 @@ fn guest() -> GuestId {
 }
 
 fn difference() -> Difference {
-    Difference { what: "memory".to_owned(), from: None, to: None, diff: None, cost: Cost::Restart }
+    Difference { what: "memory".to_owned(), from: None, to: None, diff: None, cost: Cost::Restart, way: None }
 }
 
 /// How things can end.

@@ -1,6 +1,7 @@
 //! Checks that need more than one field: between guests, against Proxmox's rules and against what scripts declare.
 
 mod cycle;
+mod firewall;
 mod flows;
 mod network;
 mod proxmox;
@@ -24,6 +25,7 @@ pub fn check(site: &mut Site, drafts: &[Draft], root: &Fields, catalogue: &Catal
     references::check(site, drafts);
     cycle::check(site, drafts, catalogue);
     network::check(site, drafts, root);
+    firewall::check(site, drafts);
     proxmox::check(site, drafts);
     flows::check(site, drafts, root, catalogue);
     scripts::check(site, drafts, catalogue)

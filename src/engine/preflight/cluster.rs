@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Look;
 use super::facts::CLOCKS;
 use crate::finding::{Finding, did_you_mean};
+use crate::pve::difference::Known;
 use crate::pve::guest::Desired;
 use crate::pve::inventory::Present;
 use crate::pve::tool::Tool;
@@ -53,7 +54,7 @@ fn version(look: &Look) -> Vec<Finding> {
         let inventory = &look.sight.inventory;
         let desired = Desired::of(look.site, guest, inventory, Default::default(), &Default::default());
         let nothing = Present { kind: guest.kind, node: String::new(), config: Default::default(), running: false };
-        let set = desired.difference(&nothing, None).set;
+        let set = desired.difference(&nothing, &Known::default()).set;
         let command = format!("{} set", Tool::of(guest.kind, guest.id));
         let mut options: BTreeMap<&str, &str> = entries(&guest.options).collect();
         options.extend(set.iter().map(|(name, value)| (name.as_str(), value.as_str())));

@@ -10,25 +10,27 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use compare::difference;
 pub use volumes::{Disk, can_link, disks, snapshot_obstacle};
 
-use super::difference::Changes;
+use super::difference::{Changes, Known};
 use super::guest_config::GuestConfig;
 use super::inventory::Present;
 use super::tool::Options;
-use crate::model::{Address, BindMount, Guest, GuestKind, LxcNeeds, Nic, Prepared, RootDisk, Site, Volume};
+use crate::model::{
+    Address, BindMount, Boot, Device, Guest, GuestKind, LxcNeeds, Nic, Prepared, RootDisk, Site, Volume,
+};
 
 /// A container as declared, in Proxmox's terms. Whatever is not in here is not ours and is left alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
     /// Keys with plain values: `cores`, `memory`, `hostname`, ...
-    pub keys: BTreeMap<&'static str, String>,
+    pub keys: BTreeMap<String, String>,
     /// Root inside is an ordinary user of the node. Only a new container can have another value.
     pub unprivileged: bool,
     /// `features`; empty: left alone.
     pub features: BTreeMap<String, String>,
     /// Tags that have to be among its tags.
     pub tags: BTreeSet<String>,
-    /// Start order and delay in seconds; absent parts are left alone.
-    pub startup: (Option<u32>, Option<u32>),
+    /// Place in the start order and pauses; absent parts are left alone.
+    pub startup: Boot,
     /// `net0`, `net1`, ...
     pub nics: Vec<Nic>,
     /// Root disk.
@@ -37,8 +39,8 @@ pub struct Desired {
     pub volumes: Vec<Volume>,
     /// Directories of the node as `mpN`, known by their mount path.
     pub binds: Vec<BindMount>,
-    /// Device nodes as `devN`: path -> mode.
-    pub devices: BTreeMap<String, String>,
+    /// Device nodes as `devN`, known by their path.
+    pub devices: Vec<Device>,
     /// Raw `lxc.*` lines.
     pub raw: Vec<(String, String)>,
 }
@@ -53,7 +55,9 @@ pub fn desired(site: &Site, guest: &Guest, needs: LxcNeeds, prepared: &Prepared)
     let snapshotted = [&snapshots.before_features, &snapshots.after_features, &snapshots.template];
     let copied = guest.is_template || snapshotted.iter().any(|name| name.is_some()) || site.is_clone_source(guest.id);
     let mounts = guest.mounts.iter().chain(&prepared.mounts).cloned();
-    let (raw_binds, binds): (Vec<_>, Vec<_>) = mounts.partition(|mount| copied || mount.file);
+    // Ids are mapped for mount points only.
+    let (raw_binds, binds): (Vec<_>, Vec<_>) =
+        mounts.partition(|mount| (copied || mount.file) && mount.id_map.is_none());
 
     let mut keys = BTreeMap::from([
         ("cores", guest.cores.to_string()),
@@ -67,6 +71,7 @@ pub fn desired(site: &Site, guest: &Guest, needs: LxcNeeds, prepared: &Prepared)
         keys.insert("nameserver", servers.join(" "));
     }
     keys.extend(guest.search_domain.clone().map(|domain| ("searchdomain", domain)));
+    let keys = keys.into_iter().map(|(key, value)| (key.to_owned(), value)).chain(guest.options.clone()).collect();
 
     let mut features = guest.lxc.features.clone();
     let wanted = [("nesting", needs.nesting), ("keyctl", needs.keyctl), ("fuse", needs.fuse)];
@@ -85,14 +90,23 @@ pub fn desired(site: &Site, guest: &Guest, needs: LxcNeeds, prepared: &Prepared)
         unprivileged: guest.lxc.unprivileged,
         features,
         tags,
-        startup: (guest.boot.order, guest.boot.delay),
+        startup: guest.boot.clone(),
         nics: guest.nics.clone(),
         root: guest.root.clone(),
         volumes: guest.volumes.clone(),
         binds,
-        devices: prepared.devices.clone(),
+        devices: devices(guest, prepared),
         raw,
     }
+}
+
+/// The declared devices, then those that scripts need and nobody declares.
+fn devices(guest: &Guest, prepared: &Prepared) -> Vec<Device> {
+    let declared = &guest.lxc.devices;
+    let needed = prepared.devices.iter().filter(|(path, _)| declared.iter().all(|device| device.path != **path));
+    let needed =
+        needed.map(|(path, mode)| Device { path: path.clone(), mode: Some(mode.clone()), ..Device::default() });
+    declared.iter().cloned().chain(needed).collect()
 }
 
 impl Desired {
@@ -100,16 +114,20 @@ impl Desired {
     pub fn create_options(&self) -> Options {
         let nothing =
             Present { kind: GuestKind::Lxc, node: String::new(), config: GuestConfig::default(), running: false };
-        let rootfs = format!("{}:{}", self.root.storage, self.root.size_gb);
+        let mut rootfs = format!("{}:{}", self.root.storage, self.root.size_gb);
+        for (part, value) in &self.root.options {
+            rootfs.push_str(&format!(",{part}={value}"));
+        }
         let unprivileged = u8::from(self.unprivileged).to_string();
         let mut options = vec![("rootfs".to_owned(), rootfs), ("unprivileged".to_owned(), unprivileged)];
-        let Changes { set, .. } = difference(self, &nothing, None);
+        let Changes { set, .. } = difference(self, &nothing, &Known::default());
         options.extend(set);
         options
     }
 }
 
-/// The parts of `netN` that are ours, with their values; absent ones are not to be there.
+/// The parts of `netN` that are ours, with their values; absent ones are not to be there. What is not declared of the
+/// second half is left alone.
 fn nic_parts(nic: &Nic) -> Vec<(&'static str, Option<String>)> {
     let (ip, ip6) = match nic.address {
         Address::Dhcp => (Some("dhcp".to_owned()), None),
@@ -118,14 +136,20 @@ fn nic_parts(nic: &Nic) -> Vec<(&'static str, Option<String>)> {
         Address::Static(cidr) => (None, Some(cidr.to_string())),
     };
     let gateway = |v4: bool| nic.gateway.filter(|gateway| gateway.is_ipv4() == v4).map(|gateway| gateway.to_string());
-    vec![
+    let mut parts = vec![
         ("name", Some(nic.name.clone())),
         ("bridge", Some(nic.bridge.clone())),
         ("firewall", nic.firewall.then(|| "1".to_owned())),
         ("gw", gateway(true)),
-        ("gw6", gateway(false)),
         ("ip", ip),
-        ("ip6", ip6),
         ("tag", nic.vlan.map(|tag| tag.to_string())),
-    ]
+    ];
+    let optional = [
+        ("gw6", gateway(false).or(nic.gateway6.map(|gateway| gateway.to_string()))),
+        ("ip6", ip6.or(nic.address6.map(|address| address.to_string()))),
+        ("mtu", nic.mtu.map(|mtu| mtu.to_string())),
+        ("rate", nic.rate.clone()),
+    ];
+    parts.extend(optional.into_iter().filter(|(_, value)| value.is_some()));
+    parts
 }

@@ -10,10 +10,11 @@ pub use cloud_init::{NodeFile, Snippets};
 pub use compare::difference;
 pub use disks::{can_link, snapshot_obstacle, unconverted};
 
+use super::difference::Known;
 use super::inventory::Present;
 use super::storage::Storage;
 use super::tool::Options;
-use crate::model::{Guest, GuestKind, Nic, Origin, RootDisk};
+use crate::model::{Boot, Guest, GuestKind, Nic, Origin, RootDisk};
 
 /// The disk with the operating system.
 pub const ROOT: &str = "scsi0";
@@ -35,12 +36,12 @@ const HARDWARE: [(&str, &str); 7] = [
 /// A virtual machine as declared, in Proxmox's terms. Whatever is not in here is not ours and is left alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
-    /// Keys with plain values: `cores`, `memory`, `name`, ..., and the declared `qm_options`.
+    /// Keys with plain values: `cores`, `memory`, `name`, ..., and those that are declared as they are.
     pub keys: BTreeMap<String, String>,
     /// Tags that have to be among its tags.
     pub tags: BTreeSet<String>,
-    /// Start order and delay in seconds; absent parts are left alone.
-    pub startup: (Option<u32>, Option<u32>),
+    /// Place in the start order and pauses; absent parts are left alone.
+    pub startup: Boot,
     /// `net0`, `net1`, ..., with their addresses in `ipconfig0`, ...
     pub nics: Vec<Nic>,
     /// Root disk.
@@ -75,7 +76,7 @@ pub fn desired(guest: &Guest, snippets: Option<&Storage>) -> Desired {
     Desired {
         keys,
         tags,
-        startup: (guest.boot.order, guest.boot.delay),
+        startup: guest.boot.clone(),
         nics: guest.nics.clone(),
         root: guest.root.clone(),
         ssh_keys: cloud_init::ssh_keys(guest),
@@ -91,13 +92,16 @@ impl Desired {
         let on = &self.root.storage;
         // In files only this format knows snapshots.
         let format = if storage.is_some_and(Storage::keeps_files) { ",format=qcow2" } else { "" };
+        let mut parts = BTreeMap::from([("discard".to_owned(), "on".to_owned())]);
+        parts.extend(self.root.options.clone());
+        let options: String = parts.iter().map(|(part, value)| format!(",{part}={value}")).collect();
         let mut options = vec![
-            (ROOT.to_owned(), format!("{on}:0,import-from={image},discard=on{format}")),
+            (ROOT.to_owned(), format!("{on}:0,import-from={image}{options}{format}")),
             (CLOUD_INIT_DRIVE.to_owned(), format!("{on}:cloudinit")),
         ];
         let hardware = HARDWARE.iter().filter(|(key, _)| !self.keys.contains_key(*key));
         options.extend(hardware.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        options.extend(difference(self, &nothing, None).set);
+        options.extend(difference(self, &nothing, &Known::default()).set);
         options
     }
 
