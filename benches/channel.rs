@@ -1,4 +1,5 @@
-//! What a question to a guest costs: over the channel, and by one `lxc-attach` of its own; and by a guest agent.
+//! What a question to a guest costs: over the channel, and by one `lxc-attach` of its own; and by a guest agent. What one
+//! to a node costs over an ssh session, and by one `ssh` of its own.
 
 use std::hint::black_box;
 use std::process::Command;
@@ -7,7 +8,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use phoenix::host::Host as _;
 use phoenix::host::interrupt::Interrupt;
 use phoenix::host::local::Local;
-use phoenix::op::Op;
+use phoenix::op::{Op, Place};
 
 #[path = "../tests/support/agent.rs"]
 #[allow(clippy::unwrap_used, dead_code, reason = "shared with the tests, which use more of it")]
@@ -15,6 +16,9 @@ mod agent;
 #[path = "../tests/support/container.rs"]
 #[allow(clippy::unwrap_used, dead_code, reason = "shared with the tests, which use more of it")]
 mod container;
+#[path = "../tests/support/sshd.rs"]
+#[allow(clippy::unwrap_used, dead_code, reason = "shared with the tests, which use more of it")]
+mod sshd;
 
 fn channel(criterion: &mut Criterion) {
     let container = container::Container::boot();
@@ -73,5 +77,30 @@ fn guest_agent(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, channel, guest_agent);
+fn ssh(criterion: &mut Criterion) {
+    let node = sshd::Sshd::start();
+    let host = node.open();
+    let stat = || Op::Stat { path: "/etc/hostname".to_owned() };
+    let mut group = criterion.benchmark_group("ssh");
+    for (name, count) in [("stat over the session", 1), ("100 stats in one batch", 100)] {
+        let ops: Vec<Op> = (0..count).map(|_| stat()).collect();
+        group.bench_function(name, |bench| {
+            bench.iter(|| black_box(host.perform(Place::Node, &ops).expect("an answer")));
+        });
+    }
+    group.bench_function("a program over the session", |bench| {
+        let command = phoenix::command::Command::read("stat", ["/etc/hostname"]);
+        bench.iter(|| black_box(host.run(&command).expect("an answer")));
+    });
+    group.sample_size(10);
+    group.bench_function("stat by ssh", |bench| {
+        bench.iter(|| black_box(node.sh("stat /etc/hostname")));
+    });
+    group.bench_function("opening a session", |bench| {
+        bench.iter(|| black_box(node.open()));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, channel, guest_agent, ssh);
 criterion_main!(benches);

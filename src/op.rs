@@ -89,7 +89,7 @@ pub struct Attributes {
 }
 
 /// Lock and comparison under which a file of the node is replaced (Proxmox's own manners for guest configurations).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guard {
     /// File that is locked exclusively (`flock`) meanwhile, waited for up to 10 s.
     pub lock: String,
@@ -397,7 +397,7 @@ pub struct Group {
 }
 
 /// What an Op answered.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "each variant says what its fields are")]
 pub enum OpValue {
     /// Done; nothing to tell.
@@ -465,7 +465,7 @@ pub enum OpErrorKind {
 }
 
 /// Why an Op failed, with what the machine said.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{message}")]
 pub struct OpError {
     /// Class of the failure.

@@ -39,7 +39,7 @@ impl Method {
 }
 
 /// Whom to believe over TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Trust {
     /// The node's own trust store.
     System,
@@ -110,7 +110,7 @@ impl fmt::Display for Request {
 }
 
 /// The answer to a request.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Response {
     /// Status code.
     pub status: u16,

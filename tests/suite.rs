@@ -20,6 +20,7 @@ mod rehearsal;
 mod sandbox;
 mod sandbox_body;
 mod script;
+mod ssh;
 mod support;
 mod tidy;
 mod ui;

@@ -29,9 +29,15 @@ pub struct Globals {
     /// Directory with `features/` and `apps/` that is searched first
     #[arg(long, global = true, value_name = "DIR")]
     pub scripts: Option<PathBuf>,
-    /// Where to act: `local` (this node) or `sandbox[:FILE]` (an emulated node) [default: local]
+    /// Where to act: `local` (this node), `ssh://[user@]host[:port]` or `sandbox[:FILE]` (an emulated node) [default: local]
     #[arg(long, global = true, value_name = "HOST", conflicts_with = "sandbox")]
     pub host: Option<String>,
+    /// The phoenix that is carried to the node, where this one cannot run there (another machine or system; ssh only)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub node_binary: Option<PathBuf>,
+    /// What the program at the other end of ssh serves instead of the node it is on, such as `sandbox:FILE`: for trying out
+    #[arg(long, global = true, value_name = "HOST", hide = true)]
+    pub node_serves: Option<String>,
     /// Act on the emulated node (`--host sandbox`)
     #[arg(long, global = true)]
     pub sandbox: bool,
@@ -103,6 +109,8 @@ pub enum Verb {
     Config(verbs::config::Args),
     Feature(verbs::feature::Args),
     Sandbox(verbs::sandbox::Args),
+    #[command(hide = true)]
+    Serve(verbs::serve::Args),
     Completions(verbs::completions::Args),
     Man(verbs::man::Args),
 }

@@ -6,6 +6,7 @@ use crate::engine::EngineError;
 use crate::event::Failure;
 use crate::finding::Finding;
 use crate::host::HostError;
+use crate::host::ssh::SshError;
 use crate::plan::PlanError;
 use crate::sandbox::WorldFileError;
 use crate::ui;
@@ -93,6 +94,14 @@ fn class(error: &anyhow::Error) -> (u8, Option<String>) {
     if let Some(WorldFileError::InUse { .. }) = error.downcast_ref() {
         return (4, Some("wait for it, or name another world with `--host sandbox:FILE`".to_owned()));
     }
+    if let Some(ssh) = error.downcast_ref::<SshError>() {
+        let code = match ssh {
+            SshError::Address { .. } | SshError::Binary { .. } => 2,
+            SshError::Interrupted => 130,
+            _ => 4,
+        };
+        return (code, ssh.hint());
+    }
     let host = match error.downcast_ref::<EngineError>() {
         Some(EngineError::Host(host)) => Some(host),
         Some(EngineError::Node(failure)) => return (4, failure.hint.clone()),
@@ -114,7 +123,10 @@ fn class(error: &anyhow::Error) -> (u8, Option<String>) {
                     .into(),
             ),
         ),
-        Some(HostError::Unreachable { .. } | HostError::Lost { .. } | HostError::Unsupported(_)) => (4, None),
+        Some(HostError::Lost { .. }) => {
+            (4, Some("the same command continues what was begun, from here or from any other workstation".to_owned()))
+        }
+        Some(HostError::Unreachable { .. } | HostError::Unsupported(_)) => (4, None),
         _ => (1, None),
     }
 }

@@ -53,5 +53,6 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Verb::Completions(args) => verbs::completions::run(&args),
         Verb::Man(args) => verbs::man::run(&args),
         Verb::Sandbox(args) => verbs::sandbox::run(&globals, &args),
+        Verb::Serve(args) => verbs::serve::run(&globals, &args),
     }
 }

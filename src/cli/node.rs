@@ -1,20 +1,22 @@
-//! Which node is acted on: the real one, the emulated one, or a rehearsal on either.
+//! Which node is acted on: the real one, here or over ssh, the emulated one, or a rehearsal on any of them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use super::{Globals, Refusal, Session};
+use super::{Globals, Refusal, Session, ask};
 use crate::config::Dir;
 use crate::engine;
 use crate::finding::Severity;
 use crate::host::interrupt::Interrupt;
 use crate::host::local::Local;
+use crate::host::ssh::{self, Address, Needs, Ssh, SshError, Time};
 use crate::host::{HostError, HostHandle};
 use crate::pve::inventory::Inventory;
 use crate::sandbox::{Fault, Options, Sandbox, World};
 use crate::script::{Library, Models};
+use crate::ui;
 
 /// What a run stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,7 @@ pub enum Ground {
 /// Where to act, as typed.
 enum Where {
     Local,
+    Ssh(Address),
     Sandbox(Option<PathBuf>),
 }
 
@@ -36,10 +39,16 @@ fn wherever(globals: &Globals) -> Result<Where> {
         _ if globals.sandbox => Ok(Where::Sandbox(None)),
         None | Some("local") => Ok(Where::Local),
         Some("sandbox") => Ok(Where::Sandbox(None)),
+        Some(host) if host.starts_with("ssh:") => {
+            // Not even a password that should not be there is shown.
+            let shown = host.rsplit_once('@').map_or(host.to_owned(), |(_, host)| format!("ssh://...@{host}"));
+            let invalid = |why| SshError::Address { address: shown, why };
+            Ok(Where::Ssh(host.parse().map_err(invalid)?))
+        }
         Some(host) => match host.strip_prefix("sandbox:").filter(|file| !file.is_empty()) {
             Some(file) => Ok(Where::Sandbox(Some(PathBuf::from(file)))),
             None => Err(Refusal::usage(format!("`--host {host}` names no host"))
-                .hint("hosts are `local`, `sandbox` and `sandbox:FILE`")
+                .hint("hosts are `local`, `ssh://[user@]host[:port]`, `sandbox` and `sandbox:FILE`")
                 .into()),
         },
     }
@@ -58,26 +67,53 @@ pub fn open(session: &Session, ground: Ground, interrupt: &Interrupt) -> Result<
     let globals = &session.globals;
     let options = || options(globals, &session.library);
     let fresh = || World::fresh(&session.site);
-    match (wherever(globals)?, ground) {
-        (Where::Local, _) if !globals.fault.is_empty() => {
-            Err(Refusal::usage("`--fault` is for the emulated node only").into())
-        }
-        (Where::Local, _) if globals.pace > 0.0 => Err(Refusal::usage("`--pace` is for the emulated node only").into()),
-        (Where::Local, Ground::Real) => Ok(Arc::new(local(interrupt)?)),
-        (Where::Local, Ground::Rehearsal) => {
-            let real: HostHandle = Arc::new(local(interrupt)?);
-            let world = World::of_node(&engine::observe(real.as_ref())?.inventory, real.as_ref())?;
-            Ok(Arc::new(Sandbox::rehearse(world, Some(real), options()?)))
-        }
+    let place = wherever(globals)?;
+    fits(globals, &place)?;
+    let real: HostHandle = match (place, ground) {
+        (Where::Local, _) => Arc::new(local(interrupt)?),
+        (Where::Ssh(address), _) => Arc::new(remote(globals, &address, interrupt)?),
         (Where::Sandbox(file), Ground::Real) => {
             let path = file.map_or_else(|| usual_world(&session.dir), Ok)?;
-            Ok(Arc::new(Sandbox::open(&path, fresh, options()?)?))
+            return Ok(Arc::new(Sandbox::open(&path, fresh, options()?)?));
         }
         (Where::Sandbox(file), Ground::Rehearsal) => {
             let path = file.map_or_else(|| usual_world(&session.dir), Ok)?;
             let kept = Sandbox::open(&path, fresh, options()?)?;
-            Ok(Arc::new(Sandbox::rehearse(kept.world(), None, options()?)))
+            return Ok(Arc::new(Sandbox::rehearse(kept.world(), None, options()?)));
         }
+    };
+    if ground == Ground::Real {
+        return Ok(real);
+    }
+    let world = World::of_node(&engine::observe(real.as_ref())?.inventory, real.as_ref())?;
+    Ok(Arc::new(Sandbox::rehearse(world, Some(real), options()?)))
+}
+
+/// Options that belong to one kind of host are refused with another.
+fn fits(globals: &Globals, place: &Where) -> Result<()> {
+    let ssh = matches!(place, Where::Ssh(_));
+    let emulated = matches!(place, Where::Sandbox(_));
+    let fitting = [
+        ("--fault", "the emulated node", globals.fault.is_empty() || emulated),
+        ("--pace", "the emulated node", globals.pace == 0.0 || emulated),
+        ("--node-binary", "`--host ssh://...`", globals.node_binary.is_none() || ssh),
+        ("--node-serves", "`--host ssh://...`", globals.node_serves.is_none() || ssh),
+    ];
+    match fitting.iter().find(|(_, _, fits)| !fits) {
+        Some((option, host, _)) => Err(Refusal::usage(format!("`{option}` is for {host} only")).into()),
+        None => Ok(()),
+    }
+}
+
+/// What the program at the end of an ssh session serves.
+///
+/// # Errors
+/// When this machine is no node, or the world cannot be read.
+pub fn served(globals: &Globals) -> Result<(HostHandle, Time)> {
+    match wherever(globals)? {
+        Where::Local => Ok((Arc::new(local(&Interrupt::new())?), Time::Real)),
+        Where::Sandbox(_) => Ok((Arc::new(sandbox(globals)?), Time::Emulated)),
+        Where::Ssh(_) => Err(Refusal::usage("another node is reached from the workstation, not from a node").into()),
     }
 }
 
@@ -129,7 +165,9 @@ pub fn world_path(globals: &Globals) -> Result<PathBuf> {
     match wherever(&emulated)? {
         Where::Sandbox(Some(path)) => Ok(path),
         Where::Sandbox(None) => usual_world(&super::session::configuration(&emulated)?),
-        Where::Local => Err(Refusal::usage("`local` is no sandbox").hint("`--host sandbox:FILE` names a world").into()),
+        Where::Local | Where::Ssh(_) => {
+            Err(Refusal::usage("this host is no sandbox").hint("`--host sandbox:FILE` names a world").into())
+        }
     }
 }
 
@@ -173,4 +211,27 @@ fn local(interrupt: &Interrupt) -> Result<Local> {
         return Err(HostError::NotFound { program: "pct".to_owned() }.into());
     }
     Ok(local)
+}
+
+/// A node at the other end of an ssh session.
+fn remote(globals: &Globals, address: &Address, interrupt: &Interrupt) -> Result<Ssh, SshError> {
+    let mut arguments = Vec::new();
+    if let Some(host) = &globals.node_serves {
+        arguments.extend(["--host".to_owned(), host.clone()]);
+    }
+    arguments.push("serve".to_owned());
+    let copying = |bytes: u64| {
+        if !globals.quiet && !globals.json {
+            ui::print::note(&format!("copying phoenix to {address} ({:.1} MB)\n", bytes as f64 / 1e6));
+        }
+    };
+    let options = ssh::Options {
+        client: "ssh".into(),
+        binary: globals.node_binary.clone(),
+        arguments,
+        needs: if globals.node_serves.is_some() { Needs::Nothing } else { Needs::Proxmox },
+        terminal: ask::possible(),
+        copying: &copying,
+    };
+    Ssh::open(address, &options, interrupt)
 }

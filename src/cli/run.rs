@@ -71,7 +71,8 @@ pub fn finish(session: &Session, plan: Plan, ground: Ground, showing: Showing) -
     let progress = Progress::new(form(globals, showing), verbosity(globals, showing));
     let interrupt = interrupt::watch(&progress);
     let host = node::open(session, ground, &interrupt)?;
-    let summary = engine::run(Engine {
+    let stop = interrupt.clone();
+    let ended = engine::run(Engine {
         host,
         site: Arc::clone(&session.site),
         library: Arc::new(session.library.clone()),
@@ -80,7 +81,13 @@ pub fn finish(session: &Session, plan: Plan, ground: Ground, showing: Showing) -
         interrupt,
         outside: Arc::new(outside),
         options: Options { command: typed(), jobs: globals.jobs.into(), consent: consent(globals, &progress) },
-    })?;
+    });
+    // A run whose node was lost ended as if interrupted; why counts more.
+    let lost = stop.lost();
+    let summary = match (ended, &lost) {
+        (Err(_), Some(lost)) => return Err(lost.clone().into()),
+        (ended, _) => ended?,
+    };
     let story = progress.story();
     tell(globals, &story, showing);
     for stale in &summary.stale {
@@ -88,6 +95,9 @@ pub fn finish(session: &Session, plan: Plan, ground: Ground, showing: Showing) -
         let words =
             [stale.guest.to_string(), stale.artifact.clone(), stale.publisher.to_string(), stale.guest.to_string()];
         ui::print::note(&words.iter().fold(text.to_owned(), |text, word| text.replacen("{}", word, 1)));
+    }
+    if let Some(lost) = lost {
+        return Err(lost.into());
     }
     Ok(Told { exit: exit(&summary, showing), changes: summary.changed() || summary.pending(), story })
 }

@@ -21,7 +21,9 @@ use crate::host::interrupt::Interrupt;
 use crate::host::{Host, HostError, HostHandle};
 use crate::machine::{Outside, SecretStore};
 use crate::model::{Guest, GuestId, Site};
+use crate::op::Place;
 use crate::plan::{Graph, Plan, Verb};
+use crate::pve::inventory;
 use crate::script::Library;
 
 /// Asks the operator whether a running guest may be restarted for these differences.
@@ -182,7 +184,9 @@ fn owner(command: &str, since: jiff::Timestamp) -> String {
 /// When it cannot be reached, is no Proxmox VE node, or a file on it is not what it should be.
 pub fn observe(host: &dyn Host) -> Result<Sight, EngineError> {
     let node = sight::node_name(host).map_err(not_begun)?;
-    sight::look(host, &node).map_err(not_begun)
+    let mut sight = sight::look(host, &node).map_err(not_begun)?;
+    sight.inventory.complete(&host.perform(Place::Node, &inventory::details(&sight.inventory))?);
+    Ok(sight)
 }
 
 fn not_begun(error: StepError) -> EngineError {

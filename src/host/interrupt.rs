@@ -1,6 +1,7 @@
-//! Ctrl-C: a flag that everybody can see, and a host that stops answering once it is up.
+//! Ctrl-C: a flag that everybody can see, and a host that stops answering once it is up. A node that is lost raises it
+//! too: what is not begun is left, what was done is told.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::command::{Command, Output};
@@ -16,6 +17,7 @@ pub struct Interrupt(Arc<Flag>);
 struct Flag {
     set: Mutex<bool>,
     changed: Condvar,
+    lost: OnceLock<HostError>,
 }
 
 impl Interrupt {
@@ -28,6 +30,18 @@ impl Interrupt {
     pub fn set(&self) {
         *self.flag() = true;
         self.0.changed.notify_all();
+    }
+
+    /// The node is gone, for this reason, and whoever acts on it may as well stop.
+    pub fn lose(&self, why: HostError) {
+        // What was lost first took the rest with it.
+        drop(self.0.lost.set(why));
+        self.set();
+    }
+
+    /// Why the node is gone, if it is.
+    pub fn lost(&self) -> Option<HostError> {
+        self.0.lost.get().cloned()
     }
 
     /// Whether it was uttered.
@@ -69,22 +83,30 @@ impl Interruptible {
     fn check(&self) -> Result<(), HostError> {
         if self.interrupt.is_set() { Err(HostError::Interrupted) } else { Ok(()) }
     }
+
+    /// What was under way when the node was lost was interrupted with everything else.
+    fn settle<T>(&self, result: Result<T, HostError>) -> Result<T, HostError> {
+        match result {
+            Err(error) if self.interrupt.lost() == Some(error.clone()) => Err(HostError::Interrupted),
+            result => result,
+        }
+    }
 }
 
 impl Host for Interruptible {
     fn run(&self, command: &Command) -> Result<Output, HostError> {
         self.check()?;
-        self.inner.run(command)
+        self.settle(self.inner.run(command))
     }
 
     fn perform(&self, place: Place, ops: &[Op]) -> Result<Vec<OpResult>, HostError> {
         self.check()?;
-        self.inner.perform(place, ops)
+        self.settle(self.inner.perform(place, ops))
     }
 
     fn request(&self, request: &Request) -> Result<Response, HostError> {
         self.check()?;
-        self.inner.request(request)
+        self.settle(self.inner.request(request))
     }
 
     fn sleep(&self, duration: Duration) -> Result<(), HostError> {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -12,6 +12,7 @@ use crate::command::{Command, Effect, Output};
 use crate::host::channel::Channels;
 use crate::host::interrupt::Interrupt;
 use crate::host::lock::FileLock;
+use crate::host::permit::Permit;
 use crate::host::{Host, HostError, HostHandle, RunLock, fetch, http, node, process};
 use crate::op::{Op, OpError, OpErrorKind, OpResult, Place};
 use crate::request::{Request, Response};
@@ -143,28 +144,6 @@ impl Host for Local {
 
     fn lock(&self, owner: &str) -> Result<Box<dyn RunLock>, HostError> {
         FileLock::take(&self.shared.lock, owner).map(|lock| Box::new(lock) as Box<dyn RunLock>)
-    }
-}
-
-/// One wake that is kept until somebody waits for it.
-#[derive(Default)]
-struct Permit {
-    given: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Permit {
-    fn give(&self) {
-        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_one();
-    }
-
-    fn wait(&self) {
-        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*given {
-            given = self.changed.wait(given).unwrap_or_else(PoisonError::into_inner);
-        }
-        *given = false;
     }
 }
 

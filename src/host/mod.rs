@@ -18,8 +18,10 @@ pub mod local;
 pub mod lock;
 mod neighbours;
 mod node;
+mod permit;
 mod process;
 pub mod record;
+pub mod ssh;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,7 +88,7 @@ pub trait Host: Send + Sync {
 }
 
 /// Why a host could not do something.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 pub enum HostError {
     /// The program is not there.
     #[error("`{program}` was not found on the node")]

@@ -98,6 +98,14 @@ fn cases() -> Vec<Case> {
         .collect()
 }
 
+/// The cases about files, asked of the node that this host acts on, which has nobody's `/srv`.
+pub fn holds_on_the_node(host: &dyn Host) {
+    let mut perform = |ops: &[Op]| host.perform(Place::Node, ops).unwrap();
+    perform(&[remove(files::ROOM)]);
+    run_all(&files::cases(), &mut perform);
+    perform(&[remove(files::ROOM)]);
+}
+
 /// All cases, asked of a machine through its channel.
 pub fn holds(host: &Local, place: Place) {
     run_all(&cases(), &mut |ops| host.perform(place, ops).unwrap());

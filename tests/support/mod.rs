@@ -1,5 +1,5 @@
 //! What tests of several rooms share: a real container of this machine, QEMU's guest agent in one, a real virtual machine,
-//! and whole runs in the sandbox.
+//! a node behind a real sshd, and whole runs in the sandbox.
 
 pub mod agent;
 pub mod container;
@@ -7,3 +7,4 @@ pub mod emulated;
 pub mod inside;
 pub mod looked;
 pub mod scenario;
+pub mod sshd;

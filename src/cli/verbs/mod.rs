@@ -13,5 +13,6 @@ pub mod man;
 pub mod plan;
 pub mod power;
 pub mod sandbox;
+pub mod serve;
 pub mod status;
 pub mod up;

@@ -29,8 +29,6 @@ use super::sight::Sight;
 use crate::finding::{Finding, Place};
 use crate::host::Host;
 use crate::model::{Guest, GuestId, Site};
-use crate::op;
-use crate::pve::inventory;
 
 /// Something that is declared, by its path: `network_config.ip` of a guest, `network.hostname` of the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,9 +67,7 @@ impl Preflight<'_> {
     /// # Errors
     /// When the node cannot be read.
     pub fn run(&self, host: &dyn Host) -> Result<Vec<Finding>, EngineError> {
-        let mut sight = observe(host)?;
-        let details = inventory::details(&sight.inventory);
-        sight.inventory.complete(&host.perform(op::Place::Node, &details)?);
+        let sight = observe(host)?;
         let facts = Facts::read(self.site, host)?;
         let look = Look { asked: self, site: self.site, sight, facts, host };
         let mut findings = cluster::check(&look);
