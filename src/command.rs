@@ -99,6 +99,9 @@ pub struct Command {
     pub claims: Vec<Claim>,
 }
 
+/// The locale that every program is started under. Under any other, Proxmox's tools destroy what is not ASCII in their
+/// arguments.
+pub const LOCALE: (&str, &str) = ("LC_ALL", "C.UTF-8");
 /// Limit of commands that only look.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Limit of commands that change something.

@@ -12,7 +12,7 @@ use tokio::process::{Child, ChildStdin};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::command::{Command, Output};
+use crate::command::{Command, LOCALE, Output};
 use crate::host::HostError;
 use crate::host::channel::OUTPUT_LIMIT;
 use crate::secret::Sealed;
@@ -38,8 +38,7 @@ pub(super) fn prepare<A: AsRef<str>>(program: &str, args: &[A]) -> tokio::proces
         .env_clear()
         .env("PATH", PATH)
         .env("HOME", "/root")
-        // Under any other locale Proxmox's tools destroy what is not ASCII in their arguments.
-        .env("LC_ALL", "C.UTF-8")
+        .env(LOCALE.0, LOCALE.1)
         .current_dir("/")
         .process_group(0);
     command

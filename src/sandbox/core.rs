@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::clock::{Clock, Moment};
 use super::fault::{Doom, Fate, When};
 use super::file::Store;
+use super::ha;
 use super::programs::Programs;
 use super::rehearsal::Rehearsal;
 use super::session::Flocks;
@@ -77,8 +78,11 @@ impl Core {
         }
     }
 
+    /// The world as it is now, with what the HA manager did until now.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        ha::settle(&mut state.world, self, self.clock.shown());
+        state
     }
 
     pub(super) fn flocks(&self) -> MutexGuard<'_, Flocks> {

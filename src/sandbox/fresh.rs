@@ -6,6 +6,7 @@ use std::fmt::Write;
 use super::config::Config;
 use super::disk;
 use super::guest::mount;
+use super::ha::Resource as HaResource;
 use super::node_files;
 use super::pending::volume_of;
 use super::storage::{Storage, Volume, is_base, size_bytes, split};
@@ -13,6 +14,7 @@ use super::world::{Bridge, Cluster, NodeFile, Running, Template, TemplateOs, Wor
 use crate::host::{Host, HostError};
 use crate::model::{Cidr, Guest, GuestId, IdMap, Image, NfsVolume, Origin, Site};
 use crate::op::{Op, OpValue, Place};
+use crate::pve::ha::sid;
 use crate::pve::inventory::{Inventory, Present};
 
 /// The kernel gives no process a greater id. Those of a real node's containers are not asked for: they begin here.
@@ -281,8 +283,14 @@ impl World {
         world.bridges = inventory.bridges.iter().map(bridge).collect();
         let others = inventory.guests.values().map(|guest| guest.node.clone());
         world.cluster.members = others.chain([inventory.node.clone()]).collect();
+        world.cluster.members.extend(inventory.members.keys().cloned());
         world.cluster.members.sort();
         world.cluster.members.dedup();
+        world.cluster.quorate = inventory.quorate;
+        for (id, managed) in inventory.ha.resources() {
+            let resource = HaResource { failed: managed.is_in_error(), ..HaResource::of(managed.asked) };
+            world.ha.insert(sid(managed.kind, id), resource);
+        }
         for (id, present) in &inventory.guests {
             world.take_over(*id, present, inventory);
         }

@@ -12,8 +12,8 @@ use super::programs::{NoPrograms, Programs};
 use super::rehearsal::Rehearsal;
 use super::session::{FLOCK_LIMIT, Session};
 use super::world::World;
-use super::{guest, node_files, pace, random, requests, tools, vm};
-use crate::command::{Command, Effect, Output};
+use super::{guest, locale, node_files, pace, random, requests, tools, vm};
+use crate::command::{Command, Effect, LOCALE, Output};
 use crate::host::lock::FileLock;
 use crate::host::{Holder, Host, HostError, HostHandle, RunLock};
 use crate::model::{GuestId, GuestKind};
@@ -99,7 +99,9 @@ impl Sandbox {
     /// # Errors
     /// When the world cannot be kept.
     pub fn exec(&self, argv: &[String], stdin: &str) -> Result<Output, HostError> {
-        tools::run(Session::new(&self.core, self.actor, stdin.to_owned(), None), argv)
+        let keeps_text = locale::keeps_text_in(&self.core.state().world.environment);
+        let session = Session::new(&self.core, self.actor, stdin.to_owned(), None);
+        tools::run(session.under_locale(keeps_text), argv)
     }
 
     /// The world as it is now.
@@ -199,7 +201,9 @@ impl Host for Sandbox {
         let stdin = command.stdin.as_ref().map(|stdin| stdin.expose().to_owned()).unwrap_or_default();
         let argv: Vec<String> = std::iter::once(&command.program).chain(&command.args).cloned().collect();
         let began = self.core.clock.now(self.actor);
-        let output = tools::run(Session::new(&self.core, self.actor, stdin, ends), &argv)?;
+        let keeps_text = locale::keeps_text(|name| (name == LOCALE.0).then_some(LOCALE.1));
+        let session = Session::new(&self.core, self.actor, stdin, ends).under_locale(keeps_text);
+        let output = tools::run(session, &argv)?;
         if Duration::from_micros(self.core.clock.shown() - began) > command.timeout {
             return Err(HostError::Timeout { what: command.to_string(), after: command.timeout });
         }

@@ -31,8 +31,10 @@ mod file;
 mod fresh;
 mod gpu;
 mod guest;
+mod ha;
 mod host;
 mod image;
+mod locale;
 mod neighbours;
 mod node_files;
 mod pace;
@@ -52,6 +54,7 @@ mod world;
 
 pub use fault::{Fault, InvalidFault};
 pub use file::{WorldFileError, parse as parse_world};
+pub use ha::Resource as HaResource;
 pub use host::{GuestStatus, Options, Sandbox, Status};
 pub use neighbours::Neighbour;
 pub use programs::Programs;

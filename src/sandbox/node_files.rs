@@ -13,6 +13,7 @@ use super::clock::Moment;
 use super::config::Config;
 use super::core::Core;
 use super::guest::node_inside;
+use super::ha;
 use super::storage::Storage;
 use super::world::{Guest, NODE_TEMPLATE, World};
 use super::{gpu, neighbours, vm};
@@ -64,6 +65,14 @@ pub(super) fn perform(world: &mut World, core: &Core, now: Moment, op: &Op) -> A
     };
     if let Op::Neighbours { addresses } = op {
         return neighbours::ask(world, addresses);
+    }
+    if let Some(path) = path_of(op).filter(|path| is_below(path, "/etc/pve"))
+        && op.effect() == Effect::Change
+        && !world.cluster.quorate
+    {
+        // Without quorum nobody can write there, root included.
+        let result = Err(OpError::new(OpErrorKind::PermissionDenied, format!("{path}: Permission denied")));
+        return Answer { result, took: Duration::ZERO };
     }
     let Some(path) = path_of(op).filter(|path| is_rendered(world, path)) else { return own(world) };
     let path = real_path(world, path);
@@ -171,6 +180,10 @@ fn rendered(world: &World, path: &str) -> Vec<(String, Arc<[u8]>)> {
     file("/etc/pve/.vmlist", &|| vm_list(world));
     file("/etc/pve/.members", &|| members(world));
     file("/etc/pve/storage.cfg", &|| storage_cfg(world));
+    if !world.ha.is_empty() {
+        file("/etc/pve/ha/resources.cfg", &|| ha::resources_cfg(world));
+        file("/etc/pve/ha/manager_status", &|| ha::manager_status(world));
+    }
     file("/etc/resolv.conf", &|| world.resolv_conf.clone());
     file("/proc/net/unix", &|| unix_sockets(world));
     file("/proc/net/route", &|| routes(world));
@@ -254,10 +267,15 @@ fn vm_list(world: &World) -> String {
 
 fn members(world: &World) -> String {
     let mut members = serde_json::json!({"nodename": world.node, "version": 0});
-    if world.cluster.members.len() > 1 {
+    let cluster = &world.cluster;
+    if cluster.members.len() > 1 || !cluster.quorate {
         let nodes = world.cluster.members.iter().zip(1..);
-        let list: serde_json::Map<String, serde_json::Value> =
-            nodes.map(|(node, id)| (node.clone(), serde_json::json!({"id": id, "online": 1}))).collect();
+        let list: serde_json::Map<String, serde_json::Value> = nodes
+            .map(|(node, id)| {
+                let online = u8::from(cluster.quorate || *node == world.node);
+                (node.clone(), serde_json::json!({"id": id, "online": online}))
+            })
+            .collect();
         members["version"] = 1.into();
         members["cluster"] = serde_json::json!({"nodes": list.len(), "quorate": u8::from(world.cluster.quorate)});
         members["nodelist"] = list.into();

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body::{Body, BodyChange, Misfit};
 use super::clock::Moment;
+use super::ha::Resource;
 use super::storage::{Storage, Volume};
 use super::world::{Guest, Template, World};
 use crate::model::GuestId;
@@ -26,6 +27,8 @@ pub(super) struct Record {
     templates: Option<Vec<Template>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     images: Option<BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ha: Option<BTreeMap<String, Resource>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     bodies: Vec<(String, Edit)>,
 }
@@ -52,6 +55,7 @@ pub(super) struct Touched {
     pub(super) storages: bool,
     pub(super) templates: bool,
     pub(super) images: bool,
+    pub(super) ha: bool,
     /// What happened to bodies, in order, as far as it is told already.
     pub(super) edits: Vec<(String, Edit)>,
     /// Bodies that may have more to tell.
@@ -73,6 +77,7 @@ impl World {
             storages: touched.storages.then(|| self.storages.clone()),
             templates: touched.templates.then(|| self.templates.clone()),
             images: touched.images.then(|| self.images.clone()),
+            ha: touched.ha.then(|| self.ha.clone()),
             bodies: touched.edits,
         };
         if record.is_empty() {
@@ -103,6 +108,9 @@ impl World {
         }
         if let Some(images) = record.images {
             self.images = images;
+        }
+        if let Some(ha) = record.ha {
+            self.ha = ha;
         }
         for (name, edit) in record.bodies {
             match edit {
@@ -144,6 +152,7 @@ impl Record {
             && self.storages.is_none()
             && self.templates.is_none()
             && self.images.is_none()
+            && self.ha.is_none()
             && self.bodies.is_empty()
     }
 }

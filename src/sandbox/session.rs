@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::clock::{ActorId, Moment};
 use super::core::{Core, State};
+use super::locale;
 use super::world::World;
 use crate::command::Output;
 use crate::host::HostError;
@@ -110,6 +111,8 @@ pub(super) struct Session<'a> {
     committed: bool,
     /// Standard input.
     pub(super) stdin: String,
+    /// Whether arguments keep what is not ASCII in the caller's locale.
+    keeps_text: bool,
 }
 
 impl<'a> Session<'a> {
@@ -119,7 +122,18 @@ impl<'a> Session<'a> {
         core.clock.now(actor);
         let state = Some(core.state());
         let (flocks, out, err) = Default::default();
-        Session { core, actor, state, flocks, out, err, ends, committed: false, stdin }
+        Session { core, actor, state, flocks, out, err, ends, committed: false, stdin, keeps_text: true }
+    }
+
+    /// The same command, called under a locale in which arguments keep what is not ASCII, or lose it.
+    pub(super) fn under_locale(mut self, keeps_text: bool) -> Session<'a> {
+        self.keeps_text = keeps_text;
+        self
+    }
+
+    /// An argument as a tool sees it.
+    pub(super) fn as_argument(&self, word: &str) -> String {
+        if self.keeps_text { word.to_owned() } else { locale::destroyed(word) }
     }
 
     /// The world as it is now.

@@ -12,11 +12,13 @@ use super::body::{Body, Data};
 use super::clock::Moment;
 use super::config::Config;
 use super::fault::Fault;
+use super::ha::Resource;
 use super::neighbours::Neighbour;
 use super::random;
 use super::record::{Edit, Touched};
 use super::storage::{Storage, Volume};
 use crate::model::{GuestId, GuestKind};
+use crate::pve::version::Version;
 
 /// The moment at which an emulated node's time begins: 2026-01-01 00:00:00 UTC.
 pub(super) const BEGINNING: Moment = 1_767_225_600_000_000;
@@ -35,6 +37,9 @@ pub struct World {
     /// The cluster it belongs to.
     #[serde(default)]
     pub cluster: Cluster,
+    /// Guests that the HA manager looks after, by its names for them (`ct:101`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ha: BTreeMap<String, Resource>,
     /// Who calls the tools: `root@pam`.
     #[serde(default = "root")]
     pub caller: String,
@@ -143,7 +148,7 @@ fn beginning() -> Moment {
 
 /// The cluster that the node belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Cluster {
     /// Names of all nodes.
     pub members: Vec<String>,
@@ -297,6 +302,7 @@ impl World {
             node: node.to_owned(),
             version: current_versions(),
             cluster: Cluster { members: vec![node.to_owned()], ..Cluster::default() },
+            ha: BTreeMap::new(),
             caller: root(),
             cpus: four(),
             memory: plenty(),
@@ -401,6 +407,17 @@ impl World {
     pub(super) fn images_mut(&mut self) -> &mut BTreeMap<String, String> {
         self.touched.images = true;
         &mut self.images
+    }
+
+    /// What the HA manager looks after, to be changed.
+    pub(super) fn ha_mut(&mut self) -> &mut BTreeMap<String, Resource> {
+        self.touched.ha = true;
+        &mut self.ha
+    }
+
+    /// The node's version of Proxmox VE, as far as the world says.
+    pub fn pve_version(&self) -> Option<Version> {
+        self.version.get("pve-manager")?.parse().ok()
     }
 
     /// The templates, to be changed.

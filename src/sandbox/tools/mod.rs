@@ -3,11 +3,13 @@
 //! Each command line is understood (or refused) by [`crate::pve::argv`], the one reader of the option table. What a
 //! command then does is a function named after it. Every other program runs inside the node's own modelled machine.
 
+mod ha_manager;
 mod pct;
 mod pveam;
 mod pvesh;
 mod pvesm;
 mod qm;
+mod quorum;
 
 use std::time::Duration;
 
@@ -29,41 +31,64 @@ pub(super) fn run(mut session: Session, argv: &[String]) -> Result<Output, HostE
 
 /// Whether the emulator itself answers for this program.
 pub(super) fn is_emulated(program: &str) -> bool {
-    matches!(program.rsplit('/').next(), Some("pct" | "qm" | "pvesm" | "pveam" | "pvesh"))
+    matches!(program.rsplit('/').next(), Some("pct" | "qm" | "pvesm" | "pveam" | "pvesh" | "ha-manager"))
 }
 
 fn dispatch(s: &mut Session, argv: &[String]) -> Done<i32> {
     let Some(program) = argv.first().map(|path| path.rsplit('/').next().unwrap_or(path)) else {
         return Err(fail("no program given"));
     };
-    let tool: fn(&mut Session, &[String]) -> Done<i32> = match program {
-        "pct" => |s, words| understood(s, words, pct::run),
-        "qm" => |s, words| understood(s, words, qm::run),
-        "pvesm" => |s, words| understood(s, words, pvesm::run),
-        "pveam" => |s, words| understood(s, words, pveam::run),
-        "pvesh" => pvesh::run,
+    match program {
         "lxc-attach" => return lxc_attach(s, argv),
-        _ => return run_on_node(s, argv),
-    };
+        program if !is_emulated(program) => return run_on_node(s, argv),
+        _ => {}
+    }
     s.wait(pace::startup(program))?;
     let mut words = vec![program.to_owned()];
-    words.extend_from_slice(&argv[1..]);
+    words.extend(argv[1..].iter().map(|word| s.as_argument(word)));
     if words.get(1).is_some_and(|word| word == "help") {
         s.print(format!("USAGE: {program} {}", words[2..].join(" ")));
         return Ok(0);
     }
-    tool(s, &words)
-}
-
-/// Runs a command line that the option table knows; any other is refused as the real tool refuses it.
-fn understood(s: &mut Session, words: &[String], tool: fn(&mut Session, &Call) -> Done<i32>) -> Done<i32> {
-    match argv::parse(words) {
-        Ok(call) => tool(s, &call),
+    if program == "pvesh" {
+        return pvesh::run(s, &words);
+    }
+    match understand(s, &words) {
+        Ok(call) => carry_out(s, &call),
         Err(refusal) => {
             s.write_err(refusal.stderr.as_bytes());
             Ok(refusal.code)
         }
     }
+}
+
+/// Understands a command line as the node's version of the tool does.
+fn understand(s: &Session, words: &[String]) -> Result<Call, argv::Refusal> {
+    match s.world().pve_version() {
+        Some(version) => argv::parse_as_of(version, words),
+        None => argv::parse(words),
+    }
+}
+
+/// Does what was understood, unless the cluster or its HA manager has a say in it.
+fn carry_out(s: &mut Session, call: &Call) -> Done<i32> {
+    quorum::check(s.world(), call)?;
+    if let Some(code) = ha_manager::instead(s, call)? {
+        return Ok(code);
+    }
+    let tool: fn(&mut Session, &Call) -> Done<i32> = match call.command.split(' ').next() {
+        Some("pct") => pct::run,
+        Some("qm") => qm::run,
+        Some("pvesm") => pvesm::run,
+        Some("pveam") => pveam::run,
+        Some("ha-manager") => ha_manager::run,
+        _ => return Err(not_modelled(call)),
+    };
+    let code = tool(s, call)?;
+    if code == 0 {
+        ha_manager::follow(s, call);
+    }
+    Ok(code)
 }
 
 /// A command of a tool that the emulator does not have. Refused by name, never passed over.

@@ -2,6 +2,7 @@
 
 use crate::pve::property::Properties;
 use crate::pve::table::{Kind, grammar_of, table};
+use crate::pve::version::Version;
 use crate::sandbox::config::number;
 use crate::sandbox::guest::{mount, nic};
 use crate::sandbox::random;
@@ -44,15 +45,18 @@ pub(super) fn exists(name: &str) -> bool {
     is_key(name) && known(name)
 }
 
-/// Whether a running container takes a new value at once. `old` is the value it has.
-pub(super) fn is_hot(key: &str, old: Option<&str>) -> bool {
+/// Whether a running container takes a new value at once. `old` is the value it has. Before Proxmox VE 9 new devices
+/// waited for the next start.
+pub(super) fn is_hot(world: &World, key: &str, old: Option<&str>) -> bool {
     let new = old.is_none();
+    let takes_devices = world.pve_version().is_none_or(|version| version >= Version::of(9, 0));
     STORED_AT_ONCE.contains(&key)
         || HOT.contains(&key)
         || key == "lock"
         || number(key, "net").is_some()
         || number(key, "unused").is_some()
-        || (new && (number(key, "mp").is_some() || number(key, "dev").is_some()))
+        || (new && number(key, "mp").is_some())
+        || (new && takes_devices && number(key, "dev").is_some())
 }
 
 /// Whether a running container loses the key at once. Interfaces beyond the tenth wait: a quirk of the real tools.

@@ -176,7 +176,7 @@ fn hotplug(s: &mut Session, call: &Call, id: GuestId) -> Done {
         here_mut(s.world_mut(), id)?.config.deleted.remove(key);
     }
     for (key, value) in &config.pending {
-        if keys::is_hot(key, config.current.get(key)) {
+        if keys::is_hot(s.world(), key, config.current.get(key)) {
             put(s, id, key, value)?;
             here_mut(s.world_mut(), id)?.config.pending.remove(key);
         }

@@ -1,7 +1,7 @@
 //! `pvesh set`, `create` and `delete`: a change over the API is the command of `pct` or `qm` that makes the same call.
 
-use super::super::{not_modelled, pct, qm};
-use crate::pve::argv::{self, Call};
+use super::super::{carry_out, not_modelled, understand};
+use crate::pve::argv::Call;
 use crate::sandbox::session::{Done, Session, fail_with};
 
 /// Does what the method asks of the path.
@@ -16,10 +16,9 @@ pub(super) fn run(s: &mut Session, call: &Call, method: &str, parts: &[&str]) ->
     words.push("--".to_owned());
     words.extend(fixed);
     words.extend(takes.iter().filter_map(|name| call.option(name)).map(str::to_owned));
-    let same = argv::parse(&words).map_err(|refusal| fail_with(refusal.code, refusal.stderr.trim_end()))?;
-    let tool = if words[0] == "pct" { pct::run } else { qm::run };
+    let same = understand(s, &words).map_err(|refusal| fail_with(refusal.code, refusal.stderr.trim_end()))?;
     // What it refuses is refused in the name of `pvesh`.
-    let code = tool(s, &Call { usage: call.usage.clone(), ..same.clone() })?;
+    let code = carry_out(s, &Call { usage: call.usage.clone(), ..same.clone() })?;
     if is_task {
         // Whatever became of the task: only its own state tells.
         let (node, caller) = (s.world().node.clone(), s.world().caller.clone());

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{bad_parameter, not_modelled, pct, pvesm, qm};
+use super::{bad_parameter, not_modelled, pct, pvesm, qm, quorum, understand};
 use crate::model::{GuestId, GuestKind};
 use crate::pve::argv::{self, Call};
 use crate::pve::format::split_list;
@@ -37,7 +37,7 @@ pub(super) fn run(s: &mut Session, words: &[String]) -> Done<i32> {
             let spec = route::specification(method, &parts);
             argv::parse_with(&format!("pvesh {method}"), &spec, &words[2..])
         }
-        _ => argv::parse(words),
+        _ => understand(s, words),
     };
     let call = match understood {
         Ok(call) => call,
@@ -46,6 +46,7 @@ pub(super) fn run(s: &mut Session, words: &[String]) -> Done<i32> {
             return Ok(refusal.code);
         }
     };
+    quorum::check(s.world(), &call)?;
     let value = match (method, &parts[..]) {
         ("ls", ["nodes", _, "lxc" | "qemu"]) => return list(s, &parts),
         ("get" | "set" | "create" | "delete", _) if !route::exists(method, &parts) => {
