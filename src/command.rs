@@ -44,6 +44,15 @@ pub enum Resource {
     Storage(String),
 }
 
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Resource::Guest(id) => write!(f, "guest {id}"),
+            Resource::Storage(id) => write!(f, "storage {id}"),
+        }
+    }
+}
+
 /// How a resource is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::node::{self, Ground};
-use super::{Exit, Globals, Session, ask, interrupt};
-use crate::engine::{self, Consent, Engine, Options, Summary};
+use super::{Exit, Globals, Refusal, Session, ask, interrupt};
+use crate::engine::{self, Consent, Engine, EngineError, Options, Summary};
 use crate::event::{Difference, Outcome};
 use crate::machine::Origin;
 use crate::model::Guest;
@@ -86,6 +86,9 @@ pub fn finish(session: &Session, plan: Plan, ground: Ground, showing: Showing) -
     let lost = stop.lost();
     let summary = match (ended, &lost) {
         (Err(_), Some(lost)) => return Err(lost.clone().into()),
+        (Err(EngineError::Unsupported(unsupported)), _) => {
+            return Err(Refusal::Findings(session.not_on_the_node(&unsupported)).into());
+        }
         (ended, _) => ended?,
     };
     let story = progress.story();

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::{Globals, Refusal, failure};
 use crate::config::{self, Dir, Loaded};
-use crate::engine::Spot;
+use crate::engine::{Spot, Unsupported};
 use crate::finding::{Finding, Place, Severity, did_you_mean};
 use crate::model::{GuestId, ScriptKind, Site};
 use crate::plan::{self, Graph};
@@ -95,6 +95,11 @@ impl Session {
             ui::print::note(&format!("{count} in the configuration; `phoenix check` shows them\n"));
         }
         Ok(())
+    }
+
+    /// What the node's version does not have, where it is declared.
+    pub fn not_on_the_node(&self, unsupported: &[Unsupported]) -> Vec<Finding> {
+        unsupported.iter().map(|one| one.finding(&|spot| self.place(spot))).collect()
     }
 
     /// The guests that were typed, by id or name.

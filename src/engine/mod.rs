@@ -12,6 +12,7 @@
 //! | [`mark`], [`record`], `repair` | whose a guest is, what is remembered of it, what a killed run left behind |
 //! | [`drift`](drift()) | how settings on the node differ, for those who only look |
 //! | [`Preflight`] | what the node lacks, found before anything is begun |
+//! | `unsupported` | what is declared and the node's version does not have |
 //! | [`journal`] | the story of a run on the node's disk |
 //!
 //! What counts is always read from the node. Record and journal prove what was begun by us and remember what cannot be
@@ -34,6 +35,7 @@ pub mod sight;
 mod stage;
 mod steps;
 mod summary;
+mod unsupported;
 
 pub use drift::drift;
 pub use failure::StepError;
@@ -42,3 +44,4 @@ pub use record::Record;
 pub use run::{Ask, Consent, Engine, EngineError, Options, observe, run};
 pub use sight::Sight;
 pub use summary::{GuestSummary, Span, Stale, Summary, critical_path};
+pub use unsupported::Unsupported;

@@ -15,6 +15,7 @@ use super::scheduler::{self, End, Job, NotStarted, Work};
 use super::sight::{self, Sight};
 use super::stage::{Handles, Stage};
 use super::summary::{GuestSummary, Span, Stale, Summary, critical_path};
+use super::unsupported::{self, Unsupported};
 use crate::artifact::{Artifact, Artifacts};
 use crate::event::{Difference, Event, Events, Failure, Level, Outcome};
 use crate::host::interrupt::Interrupt;
@@ -23,7 +24,7 @@ use crate::machine::{Outside, SecretStore};
 use crate::model::{Guest, GuestId, Site};
 use crate::op::Place;
 use crate::plan::{Graph, Plan, Verb};
-use crate::pve::inventory;
+use crate::pve::inventory::{self, Inventory};
 use crate::script::Library;
 
 /// Asks the operator whether a running guest may be restarted for these differences.
@@ -98,9 +99,12 @@ pub enum EngineError {
     /// The node cannot be reached, or another run has its lock.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// The node could not be read.
+    /// The node could not be read, or cannot be changed.
     #[error("{}", .0.message)]
     Node(Box<Failure>),
+    /// The node's version does not have what is declared.
+    #[error("{}", unsupported::count(.0))]
+    Unsupported(Vec<Unsupported>),
 }
 
 /// What all actors of a run share.
@@ -142,6 +146,13 @@ pub fn run(engine: Engine) -> Result<Summary, EngineError> {
     let lock = (!asks).then(|| handles.host.lock(&owner(&options.command, began))).transpose()?;
     let node = sight::node_name(handles.host.as_ref()).map_err(not_begun)?;
     let sight = sight::look(handles.host.as_ref(), &node).map_err(not_begun)?;
+    if !asks {
+        changeable(&sight.inventory)?;
+    }
+    let unsupported = unsupported::planned(&site, &plan, &sight.inventory);
+    if !unsupported.is_empty() {
+        return Err(EngineError::Unsupported(unsupported));
+    }
     let id = run_id(began);
     let graph = Graph::new(&site, library.catalogue());
     let run = Run {
@@ -176,6 +187,24 @@ fn owner(command: &str, since: jiff::Timestamp) -> String {
     let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let (machine, process) = (machine.trim(), std::process::id());
     format!("{user}@{machine}, process {process}, `{command}`, since {}", since.strftime("%Y-%m-%d %H:%M:%S UTC"))
+}
+
+/// A cluster without quorum can only be looked at: every change would fail, the first one in the middle of a run.
+fn changeable(inventory: &Inventory) -> Result<(), EngineError> {
+    if inventory.quorate {
+        return Ok(());
+    }
+    let (online, away): (Vec<_>, Vec<_>) = inventory.members.iter().partition(|(_, online)| **online);
+    let names = |nodes: &[(&String, &bool)]| nodes.iter().map(|(node, _)| node.as_str()).collect::<Vec<_>>().join(", ");
+    let message = format!(
+        "the cluster has no quorum ({} of {} nodes online: {}), so nothing can be changed",
+        online.len(),
+        inventory.members.len(),
+        names(&online)
+    );
+    let others = if away.is_empty() { "its other nodes".to_owned() } else { names(&away) };
+    let hint = format!("bring {others} back; or `pvecm expected 1` if this node has to go on alone");
+    Err(EngineError::Node(Box::new(Failure { hint: Some(hint), ..Failure::new(message) })))
 }
 
 /// The node as it is now: its guests and storages, and what phoenix keeps about its guests.

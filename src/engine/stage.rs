@@ -35,7 +35,12 @@ impl Stage {
     pub(super) fn handles(&self, bare: HostHandle, guest: Option<GuestId>) -> Handles {
         let keeper: HostHandle = Arc::new(Recorder::new(bare, self.events.clone(), guest, self.counts.clone()));
         let stoppable = Arc::new(Interruptible::new(Arc::clone(&keeper), self.interrupt.clone()));
-        Handles { host: Arc::new(self.line.behind(stoppable)), keeper }
+        let line = self.line.behind(stoppable);
+        let host = match guest {
+            Some(guest) => line.on_behalf_of(guest, self.events.clone()),
+            None => line,
+        };
+        Handles { host: Arc::new(host), keeper }
     }
 
     /// Tells what happened, at the node's time.

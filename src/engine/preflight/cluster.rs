@@ -1,15 +1,13 @@
 //! The node itself: its name, its cluster, its clock.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::Look;
 use super::facts::CLOCKS;
+use crate::engine::unsupported::unsupported;
 use crate::finding::{Finding, did_you_mean};
-use crate::pve::difference::Known;
-use crate::pve::guest::Desired;
-use crate::pve::inventory::Present;
-use crate::pve::tool::Tool;
-use crate::pve::version::{Version, missing};
+use crate::model::LxcNeeds;
+use crate::pve::version::Version;
 
 /// The oldest version that has everything phoenix needs.
 const OLDEST: Version = Version::of(8, 1);
@@ -50,20 +48,9 @@ fn version(look: &Look) -> Vec<Finding> {
         let finding = Finding::warning("version-too-new", message);
         findings.push(finding.hint("`phoenix plan` only reads; a newer phoenix may know this version"));
     }
-    for guest in look.guests() {
-        let inventory = &look.sight.inventory;
-        let desired = Desired::of(look.site, guest, inventory, Default::default(), &Default::default());
-        let nothing = Present { kind: guest.kind, node: String::new(), config: Default::default(), running: false };
-        let set = desired.difference(&nothing, &Known::default()).set;
-        let command = format!("{} set", Tool::of(guest.kind, guest.id));
-        let mut options: BTreeMap<&str, &str> = entries(&guest.options).collect();
-        options.extend(set.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        findings.extend(missing(has, &command, options).into_iter().map(|one| {
-            let finding = Finding::error("option-too-new", format!("guest {}: {one}", guest.id));
-            let hint = format!("leave it out, or upgrade the node to {} or later", one.since.release());
-            look.at(finding.hint(hint), guest.id, "")
-        }));
-    }
+    let guests = look.guests().map(|guest| (guest, LxcNeeds::default()));
+    let unsupported = unsupported(look.site, guests, &look.sight.inventory);
+    findings.extend(unsupported.iter().map(|one| one.finding(look.asked.locate)));
     findings
 }
 
@@ -77,10 +64,6 @@ fn quorum(look: &Look) -> Option<Finding> {
     let who = if offline.is_empty() { String::new() } else { format!(" ({} offline)", offline.join(", ")) };
     let finding = Finding::error("no-quorum", format!("the cluster has no quorum{who}: nothing can be changed"));
     Some(finding.hint("`pvecm status` tells who is missing; bring the other nodes back"))
-}
-
-fn entries(options: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
-    options.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }
 
 /// Guests of nodes that nobody knows.

@@ -10,6 +10,7 @@ mod health;
 mod host_keys;
 mod host_paths;
 mod image;
+mod managed;
 mod mount;
 mod node_files;
 mod power;

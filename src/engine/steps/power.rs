@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Done, Life, Result, StepError, difference};
+use super::{Done, Life, Result, StepError, difference, managed};
 use crate::command::{Command, Cost};
 use crate::engine::record::Irreversible;
 
@@ -48,6 +48,7 @@ pub(in crate::engine) fn halt(life: &mut Life) -> Result<()> {
 fn turn(life: &mut Life, command: Command, running: bool) -> Result<()> {
     let output = life.command(&command)?;
     life.refresh()?;
+    managed::settled(life, running)?;
     if life.running() != running {
         let found = if running { "it does not run" } else { "it still runs" };
         return Err(StepError::not_as_expected("the command succeeded, but", found, &command, &output));
