@@ -17,6 +17,7 @@ mod plan;
 mod preflight;
 mod pve;
 mod rehearsal;
+mod rules;
 mod sandbox;
 mod sandbox_body;
 mod script;

@@ -14,6 +14,7 @@ use crate::command::Cost;
 use crate::event::{Difference, Event, Outcome};
 use crate::model::{Guest, ScriptKind, Step};
 use crate::plan::{PlannedGuest, Rest, Wanted};
+use crate::pve::guest;
 
 /// What a guest's turn came to.
 pub(super) struct Turn {
@@ -196,9 +197,11 @@ fn finished(life: &Life) -> Result<bool> {
     if life.record.finished_by.is_none() || life.record.begun.is_some() || life.guest.is_template {
         return Ok(false);
     }
-    let config = &life.defined()?.config;
+    let present = life.defined()?;
+    // Where the storage cannot take it, clones come from the guest as it is.
+    let impossible = || guest::snapshot_obstacle(present, &life.sight.inventory).is_some();
     let of_clones = life.guest.snapshots.template.as_deref().filter(|_| life.run.site.is_clone_source(life.id()));
-    Ok(of_clones.is_none_or(|name| config.snapshot(name).is_some()))
+    Ok(of_clones.is_none_or(|name| present.config.snapshot(name).is_some() || impossible()))
 }
 
 /// After the last step: what the run leaves behind is written down.

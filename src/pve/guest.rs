@@ -3,6 +3,8 @@
 
 use super::difference::{Changes, Known};
 use super::inventory::{Inventory, Present};
+use super::property::Properties;
+use super::tool::is_disk;
 use super::{lxc, vm};
 use crate::command::Command;
 use crate::model::{Guest, GuestId, GuestKind, LxcNeeds, Prepared, Site};
@@ -63,6 +65,33 @@ pub fn snapshot_obstacle(present: &Present, inventory: &Inventory) -> Option<Str
         GuestKind::Lxc => lxc::snapshot_obstacle(&present.config, inventory),
         GuestKind::Vm => vm::snapshot_obstacle(&present.config, inventory),
     }
+}
+
+/// Whether a running guest can be entered: a virtual machine has a channel for its agent only if `agent` was on when it was
+/// started.
+pub fn has_channel(present: &Present) -> bool {
+    match present.kind {
+        GuestKind::Lxc => true,
+        GuestKind::Vm => {
+            let agent = present.config.current.get("agent").unwrap_or_default();
+            Properties::of_option("qm set", "agent", agent).is_some_and(|agent| agent.is_on("enabled"))
+        }
+    }
+}
+
+/// Guests of the node with disks that are linked clones of this guest's: it cannot be destroyed before them.
+pub fn linked_to(inventory: &Inventory, id: GuestId) -> Vec<GuestId> {
+    // `tank:basevol-900-disk-0/subvol-101-disk-0`, `local:900/base-900-disk-0.qcow2/101/vm-101-disk-0.qcow2`
+    let bases = [format!("base-{id}-"), format!("basevol-{id}-")];
+    let is_linked = |value: &str| {
+        let volume = value.split(',').next().unwrap_or_default();
+        let parts = volume.split([':', '/']).rev().skip(1);
+        parts.into_iter().any(|part| bases.iter().any(|base| part.starts_with(base)))
+    };
+    let of = |present: &Present| {
+        present.config.current.entries().any(|(key, value)| is_disk(present.kind, key) && is_linked(value))
+    };
+    inventory.guests.iter().filter(|(other, present)| **other != id && of(present)).map(|(other, _)| *other).collect()
 }
 
 /// Disks of a template that are not yet what clones are linked to: Proxmox marks a virtual machine as a template before it

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use phoenix::command::Effect;
 use phoenix::config::{self, Dir};
-use phoenix::engine::{self, Consent, Engine, Options, Summary, sight};
+use phoenix::engine::{self, Consent, Engine, EngineError, Options, Summary, sight};
 use phoenix::event::{Collect, Difference, Event, Outcome, Sink, Stamped, Step};
 use phoenix::host::interrupt::Interrupt;
 use phoenix::host::{Host, HostHandle};
@@ -355,6 +355,27 @@ impl Scenario {
         Ran { values: sandbox.changes(), ..ran }
     }
 
+    /// Creates these guests while somebody else does something on the node, who is a little faster.
+    pub fn create_beside(&mut self, targets: &[u32], other: impl FnOnce(&dyn Host) + Send + 'static) -> Ran {
+        let sandbox = Arc::new(Sandbox::in_memory(self.world(), self.options(Vec::new())));
+        let somebody = sandbox.actor("somebody else");
+        let thread = std::thread::spawn(move || other(somebody.as_ref()));
+        let ran = self.run_on(sandbox.clone(), Verb::Create, targets);
+        // The other one comes to an end in the node's time, not in this thread's.
+        sandbox.sleep(std::time::Duration::from_secs(3600)).unwrap();
+        thread.join().unwrap();
+        self.world = Some(sandbox.world());
+        ran
+    }
+
+    /// Why this was not even begun.
+    pub fn refused(&mut self, verb: Verb, targets: &[u32]) -> EngineError {
+        let sandbox = Arc::new(Sandbox::in_memory(self.world(), self.options(Vec::new())));
+        let refused = self.try_on(sandbox.clone(), verb, targets);
+        assert_eq!(sandbox.changes(), 0, "something was changed all the same");
+        refused.map(|_| ()).unwrap_err()
+    }
+
     /// What creating these guests would do, rehearsed on a copy of the node, which is only looked at.
     pub fn rehearse(&mut self, targets: &[u32]) -> Ran {
         self.rehearse_to(Verb::Create, targets)
@@ -382,6 +403,10 @@ impl Scenario {
     }
 
     fn run_on(&mut self, host: HostHandle, verb: Verb, targets: &[u32]) -> Ran {
+        self.try_on(host, verb, targets).unwrap()
+    }
+
+    fn try_on(&mut self, host: HostHandle, verb: Verb, targets: &[u32]) -> Result<Ran, EngineError> {
         let library = self.library();
         let mut request = Request::new(verb, targets.iter().map(|number| id(*number)));
         request.adopt.clone_from(&self.adopt);
@@ -402,10 +427,9 @@ impl Scenario {
                 jobs: self.jobs,
                 consent: self.consent.clone(),
             },
-        })
-        .unwrap();
+        })?;
         let events = events.all.events().into_iter().map(|stamped| stamped.event).collect();
-        Ran { summary, events, values: 0 }
+        Ok(Ran { summary, events, values: 0 })
     }
 }
 
@@ -430,6 +454,29 @@ impl Ran {
             Outcome::Skipped { reason } => reason.clone(),
             other => panic!("guest {number} was not skipped: {other:?}"),
         }
+    }
+
+    /// What an operator is told to do about a guest that failed.
+    pub fn hint(&self, number: u32) -> String {
+        match self.outcome(number) {
+            Outcome::Failed { cause } => cause.hint.clone().unwrap_or_default(),
+            other => panic!("guest {number} did not fail: {other:?}"),
+        }
+    }
+
+    /// What a guest waited for, in order.
+    pub fn waits(&self, number: u32) -> Vec<String> {
+        let on = |event: &Event| match event {
+            Event::Waiting { guest, on } if *guest == id(number) => Some(on.clone()),
+            _ => None,
+        };
+        self.events.iter().filter_map(on).collect()
+    }
+
+    /// What was left as it is of a guest.
+    pub fn pending(&self, number: u32) -> Vec<Difference> {
+        let guest = self.summary.guests.iter().find(|guest| guest.id == id(number));
+        guest.map(|guest| guest.pending.clone()).unwrap_or_default()
     }
 
     /// How a step of a guest ended.

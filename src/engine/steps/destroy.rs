@@ -3,6 +3,7 @@
 use super::{Done, Life, Result, StepError, difference, verb};
 use crate::command::Cost;
 use crate::engine::record::Irreversible;
+use crate::pve::guest;
 
 /// Destroys the stopped guest.
 pub(in crate::engine) fn destroy(life: &mut Life) -> Result<Done> {
@@ -14,6 +15,14 @@ pub(in crate::engine) fn destroy(life: &mut Life) -> Result<Done> {
         return Err(StepError::with_hint(
             "it is protected (`protection: 1`)",
             format!("`{tool} set {id} --protection 0` lifts the protection"),
+        ));
+    }
+    let linked = guest::linked_to(&life.sight.inventory, life.id());
+    if !linked.is_empty() {
+        let list = linked.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        return Err(StepError::with_hint(
+            format!("its disks are in use: {list} {} linked to it", if linked.len() == 1 { "is" } else { "are" }),
+            format!("delete {list} first"),
         ));
     }
     life.changes(difference("guest", Some(&life.guest.name.clone()), None, Cost::None));

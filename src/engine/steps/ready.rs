@@ -8,6 +8,7 @@ use crate::event::{Failure, Level};
 use crate::host::HostError;
 use crate::model::GuestKind;
 use crate::op::{Op, OpValue};
+use crate::pve::guest;
 
 /// First pause between two looks; doubled up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -64,6 +65,12 @@ impl Watch {
     /// The first thing that is not there yet.
     fn missing(&mut self, life: &Life) -> Result<Option<Missing>> {
         let Some(answers) = self.ask(life)? else {
+            if !guest::has_channel(life.defined()?) {
+                return Err(StepError::with_hint(
+                    "it was started without a channel for its guest agent, so nothing inside can be reached",
+                    format!("`agent` counts from the next cold start: `phoenix restart {}`", life.id()),
+                ));
+            }
             return Ok(Missing::some(
                 "its guest agent does not answer",
                 format!(
