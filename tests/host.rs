@@ -10,6 +10,8 @@ mod claims;
 mod emulated;
 #[path = "host/etc_pve.rs"]
 mod etc_pve;
+#[path = "host/framing.rs"]
+mod framing;
 #[path = "host/hostile.rs"]
 mod hostile;
 #[path = "host/http.rs"]

@@ -4,4 +4,5 @@ mod argv;
 mod builders;
 mod files;
 mod lxc;
+mod round_trips;
 mod vm;

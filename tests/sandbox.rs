@@ -14,6 +14,8 @@ mod locks;
 mod rehearsal;
 #[path = "sandbox/rules.rs"]
 mod rules;
+#[path = "sandbox/survival.rs"]
+mod survival;
 #[path = "sandbox/time.rs"]
 mod time;
 #[path = "sandbox/vm.rs"]

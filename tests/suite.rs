@@ -5,6 +5,7 @@
 mod cli;
 mod config;
 mod conformance;
+mod corpora;
 mod create;
 mod create_vm;
 mod engine;

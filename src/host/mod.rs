@@ -32,6 +32,8 @@ use crate::command::{Command, Output};
 use crate::op::{Op, OpResult, Place};
 use crate::request::{Request, Response};
 
+pub use channel::answers;
+
 /// A shared handle of a host: one per actor.
 pub type HostHandle = Arc<dyn Host>;
 

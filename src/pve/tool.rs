@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::command::{Claim, Command, Resource};
+use crate::command::{CHANGE_TIMEOUT, Claim, Command, Resource};
 use crate::model::{GuestId, GuestKind};
 
 /// Storage-changing commands that may run on one storage at once. Proxmox takes a lock per storage and waits 10 s for
@@ -113,13 +113,14 @@ impl Tool {
     /// `shutdown`: init (of a virtual machine its agent, else its power button) is asked, and the guest stopped hard
     /// after `limit`.
     pub fn shutdown(self, limit: Duration) -> Command {
-        self.alone("shutdown", &[], &[("timeout", &limit.as_secs().to_string()), ("forceStop", "1")])
+        let options = [("timeout", &*limit.as_secs().to_string()), ("forceStop", "1")];
+        self.alone("shutdown", &[], &options).timeout(limit + CHANGE_TIMEOUT)
     }
 
     /// `reboot`: shut down and started again; pending changes take effect. A container is stopped hard after `limit`,
     /// a virtual machine is not. It is started after the command has returned.
     pub fn reboot(self, limit: Duration) -> Command {
-        self.alone("reboot", &[], &[("timeout", &limit.as_secs().to_string())])
+        self.alone("reboot", &[], &[("timeout", &limit.as_secs().to_string())]).timeout(limit + CHANGE_TIMEOUT)
     }
 
     /// `snapshot`, without a virtual machine's memory.

@@ -17,15 +17,44 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::io::{AsyncWriteExt as _, BufReader};
+
 use crate::host::HostError;
 use crate::model::{GuestId, GuestKind};
 use crate::op::{Op, OpResult, Place};
 
 use agent::Agent;
+use batch::{Batch, Broken};
 use session::Session;
 
 /// Most bytes that a program may write to one stream, in machines and on the node. It loses the stream beyond that.
 pub(super) const OUTPUT_LIMIT: u64 = 16 << 20;
+
+/// What a machine's bytes mean as answers to these Ops, in whatever pieces they come: for tests of the near end.
+///
+/// # Errors
+/// [`HostError::Lost`] when they end too early or are no answers.
+pub fn answers(ops: &[Op], pieces: Vec<Vec<u8>>) -> Result<Vec<OpResult>, HostError> {
+    let lost = |reason: String| HostError::Lost { place: Place::Node.to_string(), reason };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(|error| lost(error.to_string()))?;
+    runtime.block_on(async {
+        let (mut far, near) = tokio::io::duplex(1 << 16);
+        tokio::spawn(async move {
+            for piece in pieces {
+                if far.write_all(&piece).await.is_err() {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        let received = Batch::new(ops).receive(&mut BufReader::new(near)).await;
+        received.map_err(|broken| match broken {
+            Broken::Gone(op, error) => lost(format!("{op}: {error}")),
+            Broken::Late(op, limit) => lost(format!("{op} was not answered within {} s", limit.as_secs())),
+        })
+    })
+}
 
 /// The open channels of a node: at most one per machine, used by one batch at a time.
 pub(super) struct Channels {
