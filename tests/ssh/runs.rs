@@ -135,6 +135,37 @@ fn ctrl_c_ends_the_run_and_not_the_line() {
 }
 
 #[test]
+fn a_killed_ssh_leaves_a_run_that_goes_on_by_the_same_command() {
+    let sshd = Sshd::start();
+    let home = home();
+    let four = ["create", "900", "103", "101", "102"];
+    let mut first = sshd.workstation(home.path(), &sshd.url(), &four);
+    let first = first.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while !sshd.path("world").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = first.id();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let ssh = rustix::process::Pid::from_raw(children.trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(ssh, rustix::process::Signal::KILL).unwrap();
+    let output = first.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(text.contains("was lost: the node's end of the line is gone"), "{text}");
+    // Nothing is told as failed that was only cut off, and nothing twice.
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(!told.contains("failed") && !text.contains("warning"), "{told}\n{text}");
+    let until = Instant::now() + Duration::from_secs(20);
+    let next = loop {
+        let next = ran(sshd.workstation(home.path(), &sshd.url(), &four));
+        if next.code != Some(4) || Instant::now() > until {
+            break next;
+        }
+    };
+    next.ends(0);
+}
+
+#[test]
 fn words_that_name_no_node_are_refused_before_anything_is_started() {
     let home = home();
     let phoenix = |words: &[&str]| {

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -101,9 +101,10 @@ impl Sshd {
             echo "anna:*:19000:0:99999:7:::" >>"$1/etc/shadow"
             rm -rf "$1/etc/pve"
             [ "$2" = no ] || mkdir "$1/etc/pve"
-            mkdir -p /run/sshd /var/lib/phoenix
+            mkdir -p /run/sshd /var/lib/phoenix /srv
             mount --bind "$1/etc" /etc
             mount -t tmpfs tmpfs /var/lib/phoenix
+            mount -t tmpfs tmpfs /srv
             exec /usr/sbin/sshd -D -f "$1/sshd_config""#;
         let mut command = Command::new("unshare");
         command
@@ -205,6 +206,7 @@ impl Drop for Sshd {
 pub struct Frail {
     port: u16,
     passed: Arc<AtomicUsize>,
+    silent: Arc<AtomicBool>,
 }
 
 impl Frail {
@@ -215,15 +217,16 @@ impl Frail {
         let more = known.lines().next().unwrap().replace(&format!(":{} ", to.port), &format!(":{port} "));
         fs::write(to.path("known_hosts"), format!("{known}{more}\n")).unwrap();
         let passed = Arc::new(AtomicUsize::new(0));
-        let (target, counted) = (to.port, Arc::clone(&passed));
+        let silent = Arc::new(AtomicBool::new(false));
+        let (target, counted, mute) = (to.port, Arc::clone(&passed), Arc::clone(&silent));
         std::thread::spawn(move || {
             for here in listener.incoming().flatten() {
                 let there = TcpStream::connect(("127.0.0.1", target)).unwrap();
-                carry(&here, &there, usize::MAX, Arc::default());
-                carry(&there, &here, breaks_after, Arc::clone(&counted));
+                carry(&here, &there, usize::MAX, Arc::default(), Arc::clone(&mute));
+                carry(&there, &here, breaks_after, Arc::clone(&counted), Arc::clone(&mute));
             }
         });
-        Frail { port, passed }
+        Frail { port, passed, silent }
     }
 
     pub fn url(&self) -> String {
@@ -234,17 +237,25 @@ impl Frail {
         self.port
     }
 
+    /// From now on nothing passes, and nobody is told.
+    pub fn fall_silent(&self) {
+        self.silent.store(true, Ordering::Relaxed);
+    }
+
     /// Bytes that came over it.
     pub fn passed(&self) -> usize {
         self.passed.load(Ordering::Relaxed)
     }
 }
 
-fn carry(from: &TcpStream, to: &TcpStream, limit: usize, passed: Arc<AtomicUsize>) {
+fn carry(from: &TcpStream, to: &TcpStream, limit: usize, passed: Arc<AtomicUsize>, silent: Arc<AtomicBool>) {
     let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
     std::thread::spawn(move || {
         let mut chunk = [0; 4096];
         while let Ok(count @ 1..) = from.read(&mut chunk) {
+            if silent.load(Ordering::Relaxed) {
+                continue;
+            }
             if passed.fetch_add(count, Ordering::Relaxed) + count > limit || to.write_all(&chunk[..count]).is_err() {
                 break;
             }

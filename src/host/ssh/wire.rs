@@ -268,7 +268,6 @@ mod one {
 
     use super::{Plain, Sealed, plain, seal};
 
-    #[allow(clippy::ref_option, reason = "serde hands over the field")]
     pub(super) fn serialize<S: Serializer>(value: &Option<Sealed>, to: S) -> Result<S::Ok, S::Error> {
         value.as_ref().map(plain).serialize(to)
     }
