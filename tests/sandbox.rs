@@ -10,10 +10,14 @@ mod files;
 mod keeping;
 #[path = "sandbox/locks.rs"]
 mod locks;
+#[path = "sandbox/on_real.rs"]
+mod on_real;
 #[path = "sandbox/rehearsal.rs"]
 mod rehearsal;
 #[path = "sandbox/rules.rs"]
 mod rules;
+#[path = "sandbox/seed.rs"]
+mod seed;
 #[path = "sandbox/survival.rs"]
 mod survival;
 #[path = "sandbox/time.rs"]

@@ -14,7 +14,7 @@ use crate::host::local::Local;
 use crate::host::ssh::{self, Address, Needs, Ssh, SshError, Time};
 use crate::host::{HostError, HostHandle};
 use crate::pve::inventory::Inventory;
-use crate::sandbox::{Fault, Options, Sandbox, World};
+use crate::sandbox::{Fault, Options, Programs, Sandbox, World};
 use crate::script::{Library, Models};
 use crate::ui;
 
@@ -154,6 +154,35 @@ pub fn sandbox(globals: &Globals) -> Result<Sandbox> {
         Err(_) => World::empty("pve"),
     };
     Ok(Sandbox::open(&path, || fresh, options(globals, &library)?)?)
+}
+
+/// What a world is to be taken from.
+pub enum Source {
+    /// A real node.
+    Real(HostHandle),
+    /// An emulated one.
+    Emulated(Box<World>),
+}
+
+/// The node that was named, to be taken home; this one if none was.
+///
+/// # Errors
+/// When it is not there or cannot be read.
+pub fn source(globals: &Globals) -> Result<Source> {
+    match wherever(globals)? {
+        Where::Sandbox(_) => Ok(Source::Emulated(Box::new(sandbox(globals)?.world()))),
+        Where::Local => Ok(Source::Real(Arc::new(local(&Interrupt::new())?))),
+        Where::Ssh(address) => Ok(Source::Real(Arc::new(remote(globals, &address, &Interrupt::new())?))),
+    }
+}
+
+/// What is known of programs inside of modelled machines.
+///
+/// # Errors
+/// When a model is broken.
+pub fn programs(globals: &Globals) -> Result<Arc<dyn Programs>> {
+    let (library, _) = super::session::library(globals);
+    Ok(options(globals, &library)?.programs)
 }
 
 /// Where the world of the emulated node is kept.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -103,6 +103,16 @@ impl WorldFile {
         opened.file = Some(file);
         (opened.folded, opened.appended) = (folded, appended);
         Ok((opened, Some(world)))
+    }
+
+    /// Writes a whole world to a file that nobody has open, in place of what is there. Only its owner may read it.
+    pub(super) fn write(path: &Path, world: &mut World) -> Result<(), WorldFileError> {
+        let _held = open_locked(path)?;
+        world.begin();
+        let mut file = WorldFile { path: path.to_owned(), file: None, folded: 0, appended: 0, ragged: false };
+        file.fold(world)?;
+        let own = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(path, own).map_err(|source| WorldFileError::Io { path: path.to_owned(), source })
     }
 
     /// Deletes the file; answers whether there was one.

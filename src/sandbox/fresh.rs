@@ -15,7 +15,47 @@ use crate::host::{Host, HostError};
 use crate::model::{Cidr, Guest, GuestId, IdMap, Image, NfsVolume, Origin, Site};
 use crate::op::{Op, OpValue, Place};
 use crate::pve::ha::sid;
-use crate::pve::inventory::{Inventory, Present};
+use crate::pve::inventory::{self, Inventory, Present};
+
+/// What a few files of a real node say.
+struct NodeText {
+    resolv_conf: String,
+    timezone: String,
+    /// Interfaces with an address of their own (interfaces(5)), with prefix.
+    interfaces: Vec<(String, String)>,
+}
+
+impl NodeText {
+    fn read(real: &dyn Host) -> Result<NodeText, HostError> {
+        let paths = ["/etc/resolv.conf", "/etc/timezone", "/etc/network/interfaces"];
+        let ops = paths.map(|path| Op::Read { path: path.to_owned(), limit: 1 << 20 });
+        let mut texts = real.perform(Place::Node, &ops)?.into_iter().map(|result| match result {
+            Ok(OpValue::Bytes(Some(bytes))) => String::from_utf8_lossy(&bytes).into_owned(),
+            _ => String::new(),
+        });
+        let mut next = || texts.next().unwrap_or_default();
+        let (resolv_conf, timezone) = (next(), next().trim().to_owned());
+        Ok(NodeText { resolv_conf, timezone, interfaces: addresses(&next()) })
+    }
+}
+
+/// Addresses with prefix in a file as ifupdown reads it, by interface.
+fn addresses(interfaces: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut current = None;
+    for line in interfaces.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["iface", name, "inet", ..] => current = Some(name),
+            ["iface", ..] => current = None,
+            ["address", address] if address.parse::<Cidr>().is_ok() => {
+                found.extend(current.map(|name| (name.to_owned(), address.to_owned())));
+            }
+            _ => {}
+        }
+    }
+    found
+}
 
 /// The kernel gives no process a greater id. Those of a real node's containers are not asked for: they begin here.
 const BEYOND_ALL_PIDS: u32 = 1 << 22;
@@ -261,6 +301,10 @@ impl World {
     /// # Errors
     /// When the real node does not answer.
     pub fn of_node(inventory: &Inventory, real: &dyn Host) -> Result<World, HostError> {
+        let mut inventory = inventory.clone();
+        let details = real.perform(Place::Node, &inventory::details(&inventory))?;
+        inventory.complete(&details);
+        let inventory = &inventory;
         let mut world = World::empty(&inventory.node);
         world.about = Some(format!("The Proxmox VE node {}, as it was when it was looked at.", inventory.node));
         if let Some(version) = &inventory.version {
@@ -279,7 +323,14 @@ impl World {
                 can: serde_json::Value::Null,
             });
         }
-        let bridge = |name: &String| Bridge { name: name.clone(), address: None, mtu: 1500 };
+        let files = NodeText::read(real)?;
+        world.resolv_conf = files.resolv_conf;
+        if !files.timezone.is_empty() {
+            world.timezone = files.timezone;
+        }
+        let address =
+            |name: &str| files.interfaces.iter().find(|(known, _)| known == name).map(|(_, cidr)| cidr.clone());
+        let bridge = |name: &String| Bridge { name: name.clone(), address: address(name), mtu: 1500 };
         world.bridges = inventory.bridges.iter().map(bridge).collect();
         let others = inventory.guests.values().map(|guest| guest.node.clone());
         world.cluster.members = others.chain([inventory.node.clone()]).collect();

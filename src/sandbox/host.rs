@@ -86,6 +86,14 @@ impl Sandbox {
         Sandbox { core: Arc::new(core), actor }
     }
 
+    /// Writes a world to a file, in place of what is there.
+    ///
+    /// # Errors
+    /// When another process has the file open, or it cannot be written.
+    pub fn keep(path: &Path, mut world: World) -> Result<(), WorldFileError> {
+        WorldFile::write(path, &mut world)
+    }
+
     /// Deletes a world file; answers whether there was one.
     ///
     /// # Errors

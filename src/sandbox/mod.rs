@@ -32,6 +32,7 @@ mod fresh;
 mod gpu;
 mod guest;
 mod ha;
+mod home;
 mod host;
 mod image;
 mod locale;

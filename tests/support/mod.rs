@@ -6,5 +6,6 @@ pub mod container;
 pub mod emulated;
 pub mod inside;
 pub mod looked;
+pub mod proxmox;
 pub mod scenario;
 pub mod sshd;

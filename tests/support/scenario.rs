@@ -188,7 +188,12 @@ impl Scenario {
 
     /// The configuration of a directory with the scripts that come with phoenix.
     pub fn configured(dir: &Dir) -> Scenario {
-        let roots = Roots::only(Path::new(env!("CARGO_MANIFEST_DIR")));
+        Scenario::configured_with(dir, Path::new(env!("CARGO_MANIFEST_DIR")))
+    }
+
+    /// The configuration of a directory with the scripts of another.
+    pub fn configured_with(dir: &Dir, scripts: &Path) -> Scenario {
+        let roots = Roots::only(scripts);
         let (library, _) = Library::load(&roots);
         let loaded = config::load(dir, library.catalogue());
         Scenario::new(loaded.site.unwrap(), roots)

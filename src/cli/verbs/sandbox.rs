@@ -1,20 +1,25 @@
 //! `phoenix sandbox`: look around in the emulated node.
 
 use std::io::{BufRead, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::cli::{Exit, Globals, node};
+use crate::cli::node::Source;
+use crate::cli::{Exit, Globals, Refusal, node};
 use crate::command::Output;
-use crate::sandbox::Sandbox;
-use crate::ui;
+use crate::model::GuestId;
+use crate::sandbox::{Sandbox, World};
+use crate::{engine, ui};
 
 /// Look around in the emulated node
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   phoenix --sandbox sandbox status
-  phoenix --sandbox sandbox exec -- pct config 201")]
+  phoenix --sandbox sandbox exec -- pct config 201
+  phoenix sandbox seed copy.world --inside 201   this node as an emulated one
+  phoenix --host sandbox:copy.world plan 201     and what would be changed there")]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]
@@ -36,6 +41,19 @@ pub enum What {
     },
     /// Type commands of the node, one per line
     Shell,
+    /// Take a node home: write a world that is like it to FILE
+    ///
+    /// The world has the node's guests (configurations, snapshots, locks, which of them run), storages, bridges,
+    /// templates, firewall and phoenix's records. The node is only read, and no secret leaves it: no secrets of phoenix, no
+    /// `/etc/pve/priv`, no passwords of cloud-init. Inside, guests hold a fresh system, unless they are named with
+    /// `--inside`. An emulated node (`--host sandbox:...`) is copied whole.
+    Seed {
+        /// The file to write
+        file: PathBuf,
+        /// Read this running guest's inside too: packages, units, and what everybody there may read of /etc
+        #[arg(long, value_name = "ID")]
+        inside: Vec<GuestId>,
+    },
 }
 
 /// Does it.
@@ -48,7 +66,38 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
         What::Reset => reset(globals),
         What::Exec { command } => exec(globals, command),
         What::Shell => shell(globals),
+        What::Seed { file, inside } => seed(globals, file, inside),
     }
+}
+
+fn seed(globals: &Globals, file: &Path, inside: &[GuestId]) -> Result<Exit> {
+    if file.exists() && !globals.yes {
+        let refusal = Refusal::usage(format!("{} is there already", file.display()));
+        return Err(refusal.hint("`--yes` overwrites it").into());
+    }
+    let world = match node::source(globals)? {
+        Source::Emulated(world) => *world,
+        Source::Real(host) => {
+            let inventory = engine::observe(host.as_ref())?.inventory;
+            for id in inside {
+                if !inventory.guests.get(id).is_some_and(|guest| guest.running) {
+                    return Err(Refusal::usage(format!("guest {id} does not run: nobody can look into it")).into());
+                }
+            }
+            let inside = inside.iter().copied().collect();
+            World::taken_home(&inventory, host.as_ref(), &inside, node::programs(globals)?.as_ref())?
+        }
+    };
+    let (node, guests, about) = (world.node.clone(), world.guests().count(), world.about.clone());
+    Sandbox::keep(file, world)?;
+    if globals.json {
+        ui::print::document(&serde_json::json!({ "file": file, "node": node, "guests": guests, "about": about }));
+    } else {
+        let guests = if guests == 1 { "1 guest".to_owned() } else { format!("{guests} guests") };
+        ui::print::result_line(&format!("node {node} with {guests} in {}", file.display()));
+        ui::print::note(&format!("look around with `phoenix --host sandbox:{} sandbox status`\n", file.display()));
+    }
+    Ok(Exit::Fine)
 }
 
 fn status(globals: &Globals) -> Result<Exit> {

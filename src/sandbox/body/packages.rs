@@ -15,6 +15,7 @@ use super::accounts::NewUser;
 use super::around::{Around, Unmodelled};
 use super::data::Data;
 use super::state::{Power, State};
+use super::template::Template;
 use super::tree::{Meta, Node};
 use super::unit_file::Found;
 use super::watch;
@@ -58,6 +59,25 @@ impl Body {
         };
         body.state.packages = Arc::new(packages.into_iter().map(installed).collect());
         body.state.power = Power::On { since };
+        body.told = body.state.clone();
+        body
+    }
+
+    /// A machine of a template in which other packages are installed, with what those of them bring that are modelled.
+    pub fn furnished(template: Template, packages: BTreeMap<String, String>, programs: &dyn Programs) -> Body {
+        let mut body = Body::of_template(template);
+        let there: Vec<String> = body.state.packages.keys().cloned().collect();
+        for name in packages.keys().filter(|name| !there.contains(name)) {
+            // Nothing is in the way but what another package brought.
+            let _ = body.state.unpack(name, &model(name, programs).unwrap_or_default());
+        }
+        let installed = Arc::make_mut(&mut body.state.packages);
+        installed.retain(|name, _| packages.contains_key(name));
+        for (name, version) in packages {
+            if let Some(installed) = installed.get_mut(&name) {
+                installed.version = version;
+            }
+        }
         body.told = body.state.clone();
         body
     }
