@@ -349,3 +349,31 @@ fn one_command_on_the_node_keeps_its_streams_and_its_exit_code() {
     assert_eq!(ran.err.trim(), "Configuration file 'nodes/pve/lxc/777.conf' does not exist");
     user.run(&["sandbox", "reset"]).ends(0);
 }
+
+#[test]
+fn what_the_node_cannot_do_is_told_at_its_place_before_anything_runs() {
+    let user = User::with_own_config();
+    user.run(&["sandbox", "exec", "--", "touch", "/srv/there"]).ends(0);
+    let change = |from: &str, to: &str| {
+        let text = fs::read_to_string(user.world()).unwrap();
+        assert!(text.contains(from), "{from}");
+        fs::write(user.world(), text.replace(from, to)).unwrap();
+    };
+    change("9.2.11", "8.4.14");
+    let kept = fs::read(user.world()).unwrap();
+    let from = "\"clone_from_ctid\": 900,\n            \"dependencies\": [103],";
+    user.edit("phoenix_lxc_configs.json", from, &format!("\"entrypoint\": \"/sbin/init\",\n            {from}"));
+    let text = fs::read_to_string(user.config.join("phoenix_lxc_configs.json")).unwrap();
+    let line = text.lines().position(|line| line.contains("\"entrypoint\"")).unwrap() + 1;
+    for verb in ["create", "plan"] {
+        let refused = user.run(&[verb, "101"]).ends(3);
+        let refused = refused.says("guest 101: `entrypoint` needs Proxmox VE 9.1, the node has 8.4");
+        refused.says(&format!("phoenix_lxc_configs.json:{line}:")).says("leave it out, or upgrade the node to 9.1");
+    }
+    user.run(&["check"]).says("`entrypoint` needs");
+    assert_eq!(fs::read(user.world()).unwrap(), kept);
+
+    change("\"quorate\":true", "\"quorate\":false");
+    let refused = user.run(&["create", "900"]).ends(4);
+    refused.says("the cluster has no quorum (1 of 1 nodes online: ").says("`pvecm expected 1`");
+}

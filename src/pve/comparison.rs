@@ -14,6 +14,7 @@ use super::inventory::Present;
 use super::property::Properties;
 use super::size::{self, GIB};
 use super::table::grammar_of;
+use super::version::Version;
 use crate::command::Cost;
 use crate::model::{Boot, GuestKind, Nic, RootDisk};
 
@@ -36,6 +37,7 @@ pub(super) struct Comparison<'a> {
     pub(super) source: Option<&'a GuestConfig>,
     /// What was declared before.
     before: &'a BTreeSet<String>,
+    node: Option<Version>,
     /// Keys as they will be after the next start.
     pub(super) coming: BTreeMap<String, String>,
     /// Keys that are ours.
@@ -60,6 +62,7 @@ impl<'a> Comparison<'a> {
             present,
             source: known.source,
             before: &known.ours,
+            node: known.node,
             coming,
             ours: BTreeSet::new(),
             changes: Changes::default(),
@@ -74,7 +77,7 @@ impl<'a> Comparison<'a> {
     /// What a change of this key costs: what a running guest does not take at once waits for a restart.
     pub(super) fn cost(&self, key: &str, doing: Doing) -> Cost {
         let current = &self.present.config.current;
-        let at_once = !self.present.running || is_at_once(self.rules.kind, key, doing, current);
+        let at_once = !self.present.running || is_at_once(self.rules.kind, key, doing, current, self.node);
         if at_once { Cost::None } else { Cost::Restart }
     }
 

@@ -7,6 +7,7 @@ use ring::digest;
 use super::guest_config::GuestConfig;
 use super::inventory::{config_path, lock_path};
 use super::tool::Options;
+use super::version::Version;
 use crate::command::Cost;
 use crate::model::{GuestId, GuestKind};
 use crate::op::{Attributes, Content, Guard, Op};
@@ -19,6 +20,8 @@ pub struct Known<'a> {
     /// What phoenix put into its configuration before, by the names in [`Changes::declared`]: what of it is not declared
     /// any more goes.
     pub ours: BTreeSet<String>,
+    /// The version of the node; absent: taken for the newest.
+    pub node: Option<Version>,
 }
 
 /// One property that differs.

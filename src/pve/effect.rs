@@ -3,6 +3,7 @@
 
 use super::format::split_list;
 use super::guest_config::Section;
+use super::version::Version;
 use crate::model::GuestKind;
 
 /// What is to happen to a key.
@@ -25,13 +26,15 @@ enum Takes {
     AtOnce,
     /// A new one at once, everything else with its next start.
     New,
+    /// The same since this version; before, nothing at once.
+    NewSince(Version),
     /// At once, as far as the machine's `hotplug` names this.
     Plugged(&'static str),
     /// A new one at once, as far as the machine's `hotplug` names this.
     NewPlugged(&'static str),
 }
 
-use Takes::{AtOnce, AtStart, New, NewPlugged, Plugged};
+use Takes::{AtOnce, AtStart, New, NewPlugged, NewSince, Plugged};
 
 /// Keys of containers, numbered ones by their stem. Raw `lxc.*` lines count at the next start.
 const LXC: [(&str, Takes); 29] = [
@@ -43,7 +46,7 @@ const LXC: [(&str, Takes); 29] = [
     ("cpuunits", AtOnce),
     ("debug", AtStart),
     ("description", AtOnce),
-    ("dev", New),
+    ("dev", NewSince(Version::of(9, 0))),
     ("entrypoint", AtStart),
     ("env", AtStart),
     ("features", AtStart),
@@ -97,8 +100,9 @@ const HOTPLUG: &str = "network,disk,usb";
 /// Interfaces of a running container beyond these are removed with its next start only.
 const FIRST_INTERFACES: u32 = 10;
 
-/// Whether a running guest takes this at once: a key (`memory`), or a part of one (`net0 macaddr`).
-pub fn is_at_once(kind: GuestKind, key: &str, doing: Doing, current: &Section) -> bool {
+/// Whether a running guest takes this at once: a key (`memory`), or a part of one (`net0 macaddr`). `node`: the version of
+/// Proxmox VE; the newest if it is not known.
+pub fn is_at_once(kind: GuestKind, key: &str, doing: Doing, current: &Section, node: Option<Version>) -> bool {
     let (key, part) = key.split_once(' ').unwrap_or((key, ""));
     let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
     let rows: &[(&str, Takes)] = match kind {
@@ -118,6 +122,7 @@ pub fn is_at_once(kind: GuestKind, key: &str, doing: Doing, current: &Section) -
         }
         Some(AtOnce) => true,
         Some(New) => doing == Doing::Add,
+        Some(NewSince(since)) => doing == Doing::Add && node.is_none_or(|node| node >= *since),
         Some(Plugged(what)) => plugs(what),
         Some(NewPlugged(what)) => doing == Doing::Add && plugs(what),
         Some(AtStart) | None => false,
@@ -131,7 +136,7 @@ mod tests {
     use crate::pve::table::table;
 
     fn at_once(kind: GuestKind, key: &str, doing: Doing, config: &str) -> bool {
-        is_at_once(kind, key, doing, &GuestConfig::parse(config).current)
+        is_at_once(kind, key, doing, &GuestConfig::parse(config).current, None)
     }
 
     #[test]
@@ -152,6 +157,8 @@ mod tests {
     fn containers_take_new_mount_points_and_devices_while_they_run() {
         let lxc = |key, doing| at_once(GuestKind::Lxc, key, doing, "");
         assert!(lxc("mp3", Doing::Add) && lxc("dev0", Doing::Add));
+        let before_9 = Some(Version::of(8, 4));
+        assert!(!is_at_once(GuestKind::Lxc, "dev0", Doing::Add, &GuestConfig::default().current, before_9));
         assert!(!lxc("mp3", Doing::Change) && !lxc("dev0", Doing::Remove));
         assert!(lxc("net9", Doing::Remove) && !lxc("net10", Doing::Remove));
         assert!(lxc("net0 ip", Doing::Change) && !lxc("features nesting", Doing::Change));

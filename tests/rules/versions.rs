@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use phoenix::config::Dir;
-use phoenix::engine::EngineError;
+use phoenix::engine::{Consent, EngineError};
+use phoenix::event::Cost;
+use phoenix::model::Device;
 use phoenix::plan::Verb;
 use phoenix::sandbox::World;
 
@@ -69,6 +71,26 @@ fn new_devices_wait_for_a_restart_before_9() {
         assert_eq!(fine(&sandbox, "pct pending 201").contains("new dev0: /dev/ttyUSB0"), old);
         fine(&sandbox, "pct reboot 201");
         assert!(fine(&sandbox, "pct config 201 --current 1").contains("dev0: /dev/ttyUSB0"));
+    }
+}
+
+#[test]
+fn a_new_device_costs_a_restart_before_9_only() {
+    for old in [false, true] {
+        let mut scenario = Scenario::platform();
+        let mut world = scenario.fresh();
+        world.devices.push("/dev/ttyUSB0".to_owned());
+        scenario.world = Some(if old { on_8_4(world) } else { world });
+        scenario.create(ALL).is_fine();
+        let device = Device { path: "/dev/ttyUSB0".to_owned(), ..Device::default() };
+        scenario.guest(101).lxc.devices.push(device);
+        let ran = scenario.create(&[101]);
+        assert_eq!(ran.processes().len(), usize::from(!old), "{:?}", ran.processes());
+        assert_eq!(ran.pending(101).iter().any(|one| one.cost == Cost::Restart), old);
+        scenario.consent = Consent::Given;
+        scenario.create(&[101]).is_fine();
+        assert!(scenario.on_the_node("pct config 101 --current 1").contains("dev0: /dev/ttyUSB0"));
+        scenario.create(ALL).is_idle();
     }
 }
 
