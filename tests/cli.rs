@@ -106,7 +106,7 @@ fn four_containers_twice_then_one_edit() {
     user.edit("phoenix_lxc_configs.json", &format!("{of_the_authority}1024"), &format!("{of_the_authority}1333"));
     let plan = user.run(&["plan", "900", "103", "101", "102", "--detailed-exitcode"]).ends(5);
     let named: Vec<&str> = plan.out.lines().filter(|line| line.contains(" -> ")).map(str::trim).collect();
-    assert_eq!(named, ["memory 1024 -> 1333"], "{}", plan.out);
+    assert_eq!(named, ["memory 1024 -> 1333 (at once)"], "{}", plan.out);
     user.run(&["status", "103"]).ends(0).says("memory");
     assert_eq!(fs::read(user.world()).unwrap(), kept, "a plan touched the world");
 }
@@ -353,7 +353,7 @@ fn one_command_on_the_node_keeps_its_streams_and_its_exit_code() {
 #[test]
 fn what_the_node_cannot_do_is_told_at_its_place_before_anything_runs() {
     let user = User::with_own_config();
-    user.run(&["sandbox", "exec", "--", "touch", "/srv/there"]).ends(0);
+    user.run(&["sandbox", "exec", "--", "pvesm", "add", "dir", "more", "--path", "/srv/more"]).ends(0);
     let change = |from: &str, to: &str| {
         let text = fs::read_to_string(user.world()).unwrap();
         assert!(text.contains(from), "{from}");
@@ -361,8 +361,8 @@ fn what_the_node_cannot_do_is_told_at_its_place_before_anything_runs() {
     };
     change("9.2.11", "8.4.14");
     let kept = fs::read(user.world()).unwrap();
-    let from = "\"clone_from_ctid\": 900,\n            \"dependencies\": [103],";
-    user.edit("phoenix_lxc_configs.json", from, &format!("\"entrypoint\": \"/sbin/init\",\n            {from}"));
+    let from = "\"name\": \"gateway\",";
+    user.edit("phoenix_lxc_configs.json", from, &format!("{from}\n            \"entrypoint\": \"/sbin/init\","));
     let text = fs::read_to_string(user.config.join("phoenix_lxc_configs.json")).unwrap();
     let line = text.lines().position(|line| line.contains("\"entrypoint\"")).unwrap() + 1;
     for verb in ["create", "plan"] {

@@ -131,11 +131,7 @@ impl<'a> Life<'a> {
 
     /// How the guest on the node differs from it.
     pub(super) fn differences(&self) -> Result<Changes> {
-        let mut known = Known {
-            source: None,
-            ours: self.record.settings.clone(),
-            node: self.sight.inventory.version,
-        };
+        let mut known = Known { source: None, ours: self.record.settings.clone(), node: self.sight.inventory.version };
         if let Origin::Clone(source) = self.guest.origin {
             known.source = self.sight.inventory.guests.get(&source).map(|source| &source.config);
             // What the source was declared to have, a fresh clone has brought along; its data stays.
