@@ -210,9 +210,8 @@ fn a_lost_line_ends_the_run_and_what_runs_on_the_node_comes_to_its_end() {
     let host = sshd.try_open(&frail.url(), Some(node_binary()), &interrupt).unwrap();
     std::mem::forget(host.lock("anna").unwrap());
     let actor = host.actor("at work");
-    let slow = std::thread::spawn(move || {
-        actor.run(&Command::change("sh", ["-c", "sleep 2; echo whole >/var/lib/phoenix/end"]))
-    });
+    let script = "while ! [ -e /var/lib/phoenix/go ]; do sleep 0.1; done; echo whole >/var/lib/phoenix/end";
+    let slow = std::thread::spawn(move || actor.run(&Command::change("sh", ["-c", script])));
     std::thread::sleep(Duration::from_millis(300));
     // More than the line takes.
     let flood = host.run(&Command::read("head", ["-c", "3000000", "/dev/zero"]));
@@ -226,6 +225,7 @@ fn a_lost_line_ends_the_run_and_what_runs_on_the_node_comes_to_its_end() {
     // As long as it runs, the lock is held; then both are over.
     let other = sshd.open();
     assert!(matches!(other.lock("ben").err(), Some(HostError::Locked { by }) if by.owner == "anna"));
+    assert!(other.run(&Command::change("touch", ["/var/lib/phoenix/go"])).unwrap().ok());
     let until = Instant::now() + Duration::from_secs(10);
     while other.lock("ben").is_err() {
         assert!(Instant::now() < until, "the lock outlived the session");
