@@ -1,5 +1,8 @@
 //! `phoenix serve`: the end on the node of a run over ssh.
 
+use std::fs::File;
+use std::os::fd::AsFd as _;
+
 use anyhow::Result;
 
 use crate::cli::{Exit, Globals, node};
@@ -20,6 +23,9 @@ pub struct Args {}
 /// When this is no node, or something else than a phoenix is at the other end.
 pub fn run(globals: &Globals, _: &Args) -> Result<Exit> {
     let (host, time) = node::served(globals)?;
-    ssh::serve(host, time, std::io::stdin(), std::io::stdout())?;
+    // Rust's own standard output would cut an answer in two at its last line feed, and sshd, which knows nothing of the
+    // other half, sends each as a packet of its own: the second one waits for the first to be acknowledged.
+    let output = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+    ssh::serve(host, time, std::io::stdin(), output)?;
     Ok(Exit::Fine)
 }
