@@ -253,7 +253,8 @@ fn violations(name: &str, spec: &CommandSpec, values: &BTreeMap<&str, String>) -
         .named()
         .filter(|(name, schema)| !schema.optional && schema.index.is_none() && !values.contains_key(name.as_str()));
     found.extend(missing.map(|(name, _)| Violation::missing(name)));
-    if matches!(name, "pct set" | "qm set") {
+    // `pct` looks at the container first.
+    if name == "qm set" {
         let deleted = values.get("delete").map(|list| split_list(list)).unwrap_or_default();
         let unknown = deleted.into_iter().filter(|option| spec.option(option.trim_start_matches('!')).is_none());
         found.extend(unknown.map(|option| Violation::new("delete", format!("unknown option '{option}'"))));

@@ -176,14 +176,23 @@ impl Config {
         digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// What will be in force after the next start.
+    /// What the tools show as coming: pending values in the place of present ones, without what is to go. A key that is
+    /// off stays in sight.
     pub fn coming(&self) -> Section {
         let mut coming = self.current.clone();
-        for key in self.deleted.keys() {
-            coming.keys.remove(key);
-        }
         coming.keys.extend(self.pending.clone());
+        for key in self.deleted.keys().filter(|key| !matches!(coming.get(key), Some("" | "0"))).cloned().collect::<Vec<_>>() {
+            coming.keys.remove(&key);
+        }
         coming
+    }
+
+    /// Nothing waits that is as it is to be already: a value that is in force, the removal of what is not there.
+    pub(super) fn forget_needless(&mut self) {
+        let current = &self.current;
+        self.pending.retain(|key, value| current.get(key) != Some(value));
+        let described = !current.description.is_empty();
+        self.deleted.retain(|key, _| current.get(key).is_some() || (key == "description" && described));
     }
 }
 

@@ -9,7 +9,7 @@ use super::config::Section;
 use super::core::Core;
 use super::programs::Identity;
 use super::world::{NODE, Running, World, body_of};
-use super::{pending, start_files, vm};
+use super::{mount_point, pending, start_files, vm};
 use crate::model::{Cidr, GuestId, GuestKind};
 use crate::op::{Op, OpError, OpErrorKind, OpValue, Place};
 use crate::pve::property::Properties;
@@ -226,15 +226,42 @@ fn binds(config: &Section) -> Vec<Bind> {
     binds
 }
 
+/// Why a container does not start.
+#[derive(Debug, Default)]
+pub(super) struct Trouble {
+    /// What is said before, on standard error, or by LXC on standard output.
+    pub(super) lines: Vec<String>,
+    /// The reason.
+    pub(super) message: String,
+}
+
+impl From<String> for Trouble {
+    fn from(message: String) -> Trouble {
+        Trouble { lines: Vec::new(), message }
+    }
+}
+
+impl Trouble {
+    /// LXC's own words when its hook before a start fails.
+    pub(super) fn in_hook(id: GuestId) -> Trouble {
+        let lines = [
+            "run_buffer: 571 Script exited with status 2".to_owned(),
+            format!("lxc_init: 845 Failed to run lxc.hook.pre-start for container \"{id}\""),
+            format!("__lxc_start: 2034 Failed to initialize container \"{id}\""),
+        ];
+        Trouble { lines: lines.into(), message: format!("startup for container '{id}' failed") }
+    }
+}
+
 /// Starts a stopped container: pending changes come into force, Proxmox writes its files, init runs.
 ///
 /// # Errors
 /// Proxmox's words about what is missing on the node.
-pub(super) fn start(world: &mut World, core: &Core, id: GuestId, now: Moment) -> Result<(), String> {
+pub(super) fn start(world: &mut World, core: &Core, id: GuestId, now: Moment) -> Result<(), Trouble> {
     pending::apply(world, id);
-    let Some(guest) = world.guest(id) else { return Err(format!("CT {id} does not exist")) };
+    let Some(guest) = world.guest(id) else { return Err(format!("CT {id} does not exist").into()) };
     let config = guest.config.current.clone();
-    check(world, core, &config, now)?;
+    check(world, core, id, &config, now)?;
     let hostname = hostname(id, &config);
     let pid = 2000 + u32::try_from(world.random() % 30_000).unwrap_or_default();
     if let Some(guest) = world.guest_mut(id) {
@@ -253,28 +280,66 @@ pub(super) fn start(world: &mut World, core: &Core, id: GuestId, now: Moment) ->
 }
 
 /// What a start needs of the node.
-fn check(world: &mut World, core: &Core, config: &Section, now: Moment) -> Result<(), String> {
-    for (key, text) in config.mount_points() {
-        let point = mount(key, text);
-        let volume = point.get("volume").unwrap_or_default();
-        if is_host_path(volume) {
-            if !is_on_node(world, core, volume, now) {
-                return Err(format!("directory '{volume}' does not exist"));
-            }
-        } else if !world.volumes().contains_key(volume) {
-            return Err(format!("volume '{volume}' does not exist"));
+fn check(world: &mut World, core: &Core, id: GuestId, config: &Section, now: Moment) -> Result<(), Trouble> {
+    lxc_config(world, core, config, now)?;
+    let volumes: Vec<String> = config
+        .mount_points()
+        .into_iter()
+        .map(|(key, text)| mount(key, text).get("volume").unwrap_or_default().to_owned())
+        .collect();
+    for volume in volumes.iter().filter(|volume| !is_host_path(volume)) {
+        mount_point::check_name(world, volume)?;
+        if !world.volumes().contains_key(volume) {
+            return Err(format!("volume '{volume}' does not exist").into());
         }
     }
-    for (_, text) in config.numbered("net") {
-        let nic = nic(text);
-        let bridge = nic.get("bridge").unwrap_or_default();
-        if !bridge.is_empty() && !world.bridges.iter().any(|known| known.name == bridge) {
-            return Err(format!("bridge '{bridge}' does not exist"));
+    if let Some(script) = config.get("hookscript") {
+        let path = world.path_of(script);
+        if !is_on_node(world, core, &path, now) {
+            let why = format!("script '{script}' does not exist");
+            return Err(format!("hookscript error for {id} on pre-start: {why}\n").into());
         }
+    }
+    // What the hook mounts and writes into.
+    let missing = volumes.iter().any(|volume| is_host_path(volume) && !is_on_node(world, core, volume, now));
+    let managed = config.get("ostype") != Some("unmanaged");
+    let read_only = config.get("rootfs").is_some_and(|root| mount("rootfs", root).is_on("ro"));
+    if missing || (managed && read_only) { Err(Trouble::in_hook(id)) } else { Ok(()) }
+}
+
+/// What LXC's own configuration of a container needs: its architecture, its devices, the bridges of its interfaces.
+///
+/// # Errors
+/// Proxmox's words about the first thing that is missing, after Perl's.
+pub(super) fn lxc_config(world: &mut World, core: &Core, config: &Section, now: Moment) -> Result<(), Trouble> {
+    if config.is_on("template") {
+        return Ok(());
+    }
+    if config.get("arch").is_none() {
+        return Err("missing 'arch' - internal error at /usr/share/perl5/PVE/LXC.pm line 655.".to_owned().into());
     }
     for bind in binds(config).iter().filter(|bind| bind.from.starts_with("/dev/")) {
         if !is_on_node(world, core, &bind.from, now) {
-            return Err(format!("Device {} does not exist", bind.from));
+            return Err(format!("Device {} does not exist", bind.from).into());
+        }
+    }
+    let mut nics = config.numbered("net");
+    nics.sort_unstable();
+    for (key, text) in nics {
+        let nic = nic(text);
+        let bridge = nic.get("bridge").unwrap_or_default();
+        let Some(known) = world.bridges.iter().find(|known| known.name == bridge) else {
+            let unset = "Use of uninitialized value $bridge in concatenation (.) or string at \
+                         /usr/share/perl5/PVE/Network.pm line 73.";
+            let lines = if bridge.is_empty() { vec![unset.to_owned(); 2] } else { Vec::new() };
+            return Err(Trouble { lines, message: format!("bridge '{bridge}' does not exist") });
+        };
+        match nic.get("mtu").and_then(|mtu| mtu.parse::<u32>().ok()) {
+            Some(mtu) if mtu > known.mtu => {
+                let message = format!("{key}: MTU size '{mtu}' is bigger than bridge MTU '{}'", known.mtu);
+                return Err(message.into());
+            }
+            _ => {}
         }
     }
     Ok(())

@@ -36,6 +36,7 @@ mod home;
 mod host;
 mod image;
 mod locale;
+mod mount_point;
 mod neighbours;
 mod node_files;
 mod pace;

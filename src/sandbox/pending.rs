@@ -2,26 +2,105 @@
 
 use super::config::number;
 use super::disk;
-use super::guest::mount;
+use super::guest::{mount, nic};
 use super::storage::split;
 use super::world::World;
-use crate::model::GuestId;
+use super::{mount_point, random};
+use crate::model::{GuestId, GuestKind};
+use crate::pve::table::grammar_of;
 
-/// Pending changes of a guest come into force: removals first, so that a value set before its key's removal wins.
+/// Pending changes of a guest come into force: removals first, so that a value set before its key's removal wins. What
+/// cannot be made waits on.
 pub(super) fn apply(world: &mut World, id: GuestId) {
     let Some(guest) = world.guest(id) else { return };
     if guest.config.pending.is_empty() && guest.config.deleted.is_empty() {
         return;
     }
+    let kind = guest.kind;
     let Some(guest) = world.guest_mut(id) else { return };
-    let pending = std::mem::take(&mut guest.config.pending);
     let deleted = std::mem::take(&mut guest.config.deleted);
     for (key, force) in &deleted {
         drop_key(world, id, key, *force);
     }
-    for (key, value) in pending {
-        put_key(world, id, &key, &value);
+    let Some(guest) = world.guest_mut(id) else { return };
+    for (key, value) in std::mem::take(&mut guest.config.pending) {
+        match kind {
+            GuestKind::Vm => put_key(world, id, &key, &value),
+            GuestKind::Lxc => {
+                if let (Err(_), Some(guest)) = (put_container_key(world, id, &key, &value), world.guest_mut(id)) {
+                    guest.config.pending.insert(key, value);
+                }
+            }
+        }
     }
+    forget_used(world, id);
+}
+
+/// Puts a value of a container into force. A mount point's volume is made where it asks for a new one; the volume that
+/// had been there becomes unused. Answers what the tools say about a volume that they cannot find.
+///
+/// # Errors
+/// Proxmox's words when the volume cannot be made.
+pub(super) fn put_container_key(
+    world: &mut World,
+    id: GuestId,
+    key: &str,
+    value: &str,
+) -> Result<Option<String>, String> {
+    let mut complaint = None;
+    let mut new = value.to_owned();
+    if number(key, "mp").is_some() {
+        (new, complaint) = mount_point::realise(world, id, key, value)?;
+        let old = world.guest(id).and_then(|guest| guest.config.current.get(key)).map(str::to_owned);
+        if let Some(old) = old {
+            disuse(world, id, key, &old);
+        }
+    } else if number(key, "net").is_some() {
+        new = container_nic(world, value);
+    }
+    if let Some(guest) = world.guest_mut(id) {
+        guest.config.current.set(key, new);
+    }
+    forget_used(world, id);
+    Ok(complaint)
+}
+
+/// A container's interface as it is kept; one without hardware address gets one.
+pub(super) fn container_nic(world: &mut World, value: &str) -> String {
+    let mut nic = nic(value);
+    match nic.get("hwaddr").map(str::to_ascii_uppercase) {
+        Some(given) => nic.set("hwaddr", given),
+        None => nic.set("hwaddr", new_mac(world)),
+    }
+    nic.set("type", "veth");
+    grammar_of("pct set", "net0").map(|grammar| nic.print(grammar)).unwrap_or_default()
+}
+
+/// A hardware address out of Proxmox's range.
+pub(super) fn new_mac(world: &mut World) -> String {
+    let [.., a, b, c] = random::mix(&[world.random()]).to_be_bytes();
+    format!("BC:24:11:{a:02X}:{b:02X}:{c:02X}")
+}
+
+/// Volumes that a container uses are no `unusedN`.
+pub(super) fn forget_used(world: &mut World, id: GuestId) {
+    let Some(guest) = world.guest(id) else { return };
+    let config = &guest.config.current;
+    let used: Vec<String> =
+        config.mount_points().into_iter().filter_map(|(key, value)| volume_of(key, value)).collect();
+    for volume in used {
+        forget_unused(world, id, &volume);
+    }
+}
+
+/// Whether a mount point of a container, a pending one or one of a snapshot has a volume.
+pub(super) fn is_used(world: &World, id: GuestId, volume: &str) -> bool {
+    let Some(guest) = world.guest(id) else { return false };
+    let sections = std::iter::once(&guest.config.current).chain(guest.config.snapshots.values());
+    let used = |key: &str, value: &str| volume_of(key, value).as_deref() == Some(volume);
+    let pending = guest.config.pending.iter().filter(|(key, _)| number(key, "mp").is_some());
+    sections.flat_map(|section| section.mount_points()).any(|(key, value)| used(key, value))
+        || pending.into_iter().any(|(key, value)| used(key, value))
 }
 
 /// Puts a value into force; the volume of the drive or mount point that had been there becomes `unusedN`.

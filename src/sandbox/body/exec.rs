@@ -50,6 +50,11 @@ impl State {
         self.tree.get(path).is_some_and(|node| matches!(node.kind, Kind::File(_)) && node.meta.mode & 0o111 != 0)
     }
 
+    /// Whether all programs of the machine are one, so that no others can be there.
+    pub(super) fn is_busybox(&self) -> bool {
+        self.is_program("/bin/busybox")
+    }
+
     /// Where a program lies that is given by name or by path.
     pub(super) fn on_path(&self, program: &str) -> Option<String> {
         if program.contains('/') {
@@ -105,8 +110,14 @@ impl Body {
         }
     }
 
+    /// Whether it is known what a program does, be it only that there is none.
     fn is_modelled(&self, program: &str, around: &Around) -> bool {
-        builtin::knows(program) || around.programs.knows(program)
+        builtin::knows(program) || around.programs.knows(program) || self.state.is_busybox()
+    }
+
+    /// Whether there is a program of this name or path.
+    pub(in crate::sandbox) fn has_program(&self, program: &str) -> bool {
+        self.state.on_path(program).is_some()
     }
 
     /// What a program answers that is there; none when nobody models it.
@@ -137,10 +148,21 @@ impl Within<'_, '_> {
         new.then_some(op)
     }
 
+    /// Whether somebody models this program.
+    pub(super) fn models(&self, program: &str) -> bool {
+        let name = program.rsplit('/').next().unwrap_or(program);
+        self.body.is_modelled(name, self.around)
+    }
+
+    /// Whether there is no such program here.
+    pub(super) fn is_missing(&self, program: &str) -> bool {
+        self.body.state.on_path(program).is_none()
+    }
+
     /// Runs another program in the place of this one; none when nobody models it.
     pub(super) fn run(&mut self, call: &ProgramCall) -> Option<Output> {
         let program = call.argv.first().map_or("", String::as_str);
-        if self.body.state.on_path(program).is_none() && self.body.is_modelled(call.name(), self.around) {
+        if self.is_missing(program) && self.body.is_modelled(call.name(), self.around) {
             return Some(not_started(program, false));
         }
         self.body.run_program(call, self.around, self.took)

@@ -150,7 +150,7 @@ fn lxc_attach(s: &mut Session, argv: &[String]) -> Done<i32> {
     let id: Option<GuestId> = name.and_then(|name| name.parse().ok());
     let words = argv.iter().position(|word| word == "--").map(|at| argv[at + 1..].to_vec()).unwrap_or_default();
     match id {
-        Some(id) => pct::attach(s, id, &words),
+        Some(id) => pct::attach(s, id, &words, !argv.iter().any(|word| word == "--clear-env")),
         None => Err(fail("lxc-attach: missing container name, use --name option")),
     }
 }

@@ -199,9 +199,7 @@ fn free(s: &mut Session, call: &Call) -> Done<i32> {
     s.wait(pace::ALLOCATE)?;
     let found = s.world_mut().remove_volume(&volid).is_some();
     if !found && storage.kind == "btrfs" {
-        let path = path.trim_end_matches("/disk.raw");
-        let program = format!("btrfs subvolume delete -- {path}");
-        s.warn(format!("command '{program}' failed: ERROR: Could not statfs: No such file or directory"));
+        s.warn(super::pct::btrfs_missing(&path));
         return Ok(0);
     }
     if !found {

@@ -1,7 +1,7 @@
-//! `cat`, `ls`, `test`, `truncate`.
+//! Looking at files: `cat`, `ls`, `readlink`, `stat`, `test`.
 
 use crate::command::Output;
-use crate::op::{Attributes, Content, FileKind, Op, OpValue};
+use crate::op::{FileKind, Op, OpValue, Stat};
 use crate::sandbox::body::exec::{Within, absolute};
 use crate::sandbox::body::tree::{Kind, Last};
 use crate::sandbox::programs::{Inside, ProgramCall};
@@ -109,27 +109,84 @@ fn condition(words: &[&str], call: &ProgramCall, within: &mut Within) -> Option<
     })
 }
 
-/// `truncate -s 0 PATH...`
-pub(super) fn truncate(call: &ProgramCall, within: &mut Within) -> Option<Output> {
+/// `readlink PATH`
+pub(super) fn readlink(call: &ProgramCall, within: &mut Within) -> Option<Output> {
+    let [path] = words(call)[..] else { return None };
+    match within.perform(&Op::Stat { path: absolute(call, path) }) {
+        Ok(OpValue::Stat(Some(Stat { target: Some(target), .. }))) => Some(lines([target])),
+        _ => Some(Output::failure(1, "")),
+    }
+}
+
+/// `stat -c FORMAT PATH...` with `%a %A %F %g %G %n %s %u %U`
+pub(super) fn stat(call: &ProgramCall, within: &mut Within) -> Option<Output> {
     let words = words(call);
-    let paths = match &words[..] {
-        ["-s" | "--size", "0", paths @ ..] | ["-s0" | "--size=0", paths @ ..] if !paths.is_empty() => paths,
+    let (format, paths) = match &words[..] {
+        ["-c", format, paths @ ..] if !paths.is_empty() => (*format, paths),
+        [option, paths @ ..] if !paths.is_empty() => {
+            (option.strip_prefix("--format=").or_else(|| option.strip_prefix("-c"))?, paths)
+        }
         _ => return None,
     };
     let mut output = Output::default();
     for path in paths {
-        let path = absolute(call, path);
-        let empty = Op::Write {
-            path: path.clone(),
-            content: Content::Bytes(Vec::new().into()),
-            attributes: Attributes::default(),
-            guard: None,
-        };
-        if let Err(error) = within.perform(&empty) {
-            let reason = error.message.rsplit(": ").next().unwrap_or_default();
-            output.stderr.extend(format!("truncate: cannot open '{path}' for writing: {reason}\n").bytes());
-            output.code = 1;
+        match within.perform(&Op::Stat { path: absolute(call, path) }) {
+            Ok(OpValue::Stat(Some(stat))) => {
+                output.stdout.extend(described(format, path, &stat)?.bytes());
+                output.stdout.push(b'\n');
+            }
+            _ => {
+                let busybox = within.body.state.is_busybox();
+                let message = if busybox { "can't stat" } else { "cannot statx" };
+                output.stderr.extend(format!("stat: {message} '{path}': No such file or directory\n").bytes());
+                output.code = 1;
+            }
         }
     }
     Some(output)
+}
+
+fn described(format: &str, path: &str, stat: &Stat) -> Option<String> {
+    let mut text = String::new();
+    let mut chars = format.chars();
+    while let Some(c) = chars.next() {
+        if c != '%' {
+            text.push(c);
+            continue;
+        }
+        match chars.next()? {
+            'a' => text.push_str(&format!("{:o}", stat.mode)),
+            'A' => text.push_str(&permissions(stat)),
+            'u' => text.push_str(&stat.uid.to_string()),
+            'g' => text.push_str(&stat.gid.to_string()),
+            'U' => text.push_str(&stat.owner),
+            'G' => text.push_str(&stat.group),
+            's' => text.push_str(&stat.size.to_string()),
+            'n' => text.push_str(path),
+            'F' => text.push_str(match stat.kind {
+                FileKind::File if stat.size == 0 => "regular empty file",
+                FileKind::File => "regular file",
+                FileKind::Directory => "directory",
+                FileKind::Symlink => "symbolic link",
+                _ => return None,
+            }),
+            '%' => text.push('%'),
+            _ => return None,
+        }
+    }
+    Some(text)
+}
+
+/// `drwxr-xr-x`
+fn permissions(stat: &Stat) -> String {
+    let kind = match stat.kind {
+        FileKind::Directory => 'd',
+        FileKind::Symlink => 'l',
+        _ => '-',
+    };
+    let bit = |at: u32| match stat.mode >> at & 1 {
+        0 => '-',
+        _ => ['x', 'w', 'r'][(at % 3) as usize],
+    };
+    std::iter::once(kind).chain((0..9).rev().map(bit)).collect()
 }

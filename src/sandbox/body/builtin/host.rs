@@ -20,9 +20,12 @@ const KERNEL: &str = "6.14.11-4-pve";
 pub(super) fn hostname(call: &ProgramCall, within: &mut Within) -> Option<Output> {
     let name = &within.around.identity.name;
     let short = name.split('.').next().unwrap_or(name);
+    // systemd gives the kernel the name in `/etc/hostname`, which is the first part only.
+    let kernel = if within.body.state.has_systemd() { short } else { name };
     let addresses = within.around.addresses.iter().map(|cidr| cidr.address.to_string());
     Some(match words(call)[..] {
-        [] | ["-s"] => lines([short]),
+        [] => lines([kernel]),
+        ["-s"] => lines([short]),
         ["-f" | "--fqdn"] => lines([fully_qualified(within, short)]),
         ["-I" | "-i"] => lines([addresses.collect::<Vec<_>>().join(" ")]),
         _ => return None,
@@ -71,7 +74,13 @@ pub(super) fn id(call: &ProgramCall, within: &mut Within) -> Option<Output> {
             let all =
                 groups.iter().map(|gid| format!("{gid}({})", accounts.group_name(*gid))).collect::<Vec<_>>().join(",");
             let (uid, gid, group) = (user.uid, user.gid, accounts.group_name(user.gid));
-            lines([format!("uid={uid}({name}) gid={gid}({group}) groups={all}")])
+            // Busybox is silent about the one group that everybody has.
+            let all = if groups.len() == 1 && within.body.state.is_busybox() {
+                String::new()
+            } else {
+                format!(" groups={all}")
+            };
+            lines([format!("uid={uid}({name}) gid={gid}({group}){all}")])
         }
         "u" => lines([user.uid]),
         "un" | "nu" => lines([name]),
@@ -81,6 +90,11 @@ pub(super) fn id(call: &ProgramCall, within: &mut Within) -> Option<Output> {
         "Gn" | "nG" => lines([names(&groups).join(" ")]),
         _ => return None,
     })
+}
+
+/// `whoami`
+pub(super) fn whoami(call: &ProgramCall, _within: &mut Within) -> Option<Output> {
+    words(call).is_empty().then(|| lines([&call.user]))
 }
 
 /// `getent (passwd | group | hosts) [KEY]`

@@ -2,18 +2,22 @@
 //! everything else is said in a `.model.rhai` file beside the feature that needs it.
 //!
 //! A built-in program answers the calls that are documented; for others it is as unknown as any program that nobody
-//! models. There is no shell: what features do to files, packages and accounts they do by operations.
+//! models. The shell is a small one: what features do to files, packages and accounts they do by operations.
 
 mod cloud_init;
+mod file_changes;
 mod files;
 mod host;
 mod locale;
 mod network;
 mod nfs;
 mod packages;
+mod process;
 mod shell;
+mod shell_line;
 mod sysctl;
 mod systemctl;
+mod text;
 mod trust;
 
 use crate::command::Output;
@@ -30,37 +34,55 @@ type Builtin = fn(&ProgramCall, &mut Within) -> Option<Output>;
 const BUILTINS: &[(&str, Builtin)] = &[
     ("[", files::test),
     ("cat", files::cat),
+    ("chmod", file_changes::chmod),
+    ("chown", file_changes::chown),
     ("cloud-init", cloud_init::cloud_init),
     ("dpkg", packages::dpkg),
     ("dpkg-query", packages::dpkg_query),
     ("echo", shell::echo),
+    ("env", process::env),
     ("false", shell::no),
     ("getent", host::getent),
+    ("head", text::head),
     ("hostname", host::hostname),
     ("id", host::id),
     ("ip", network::ip),
     ("journalctl", systemctl::journalctl),
+    ("kill", process::kill),
     ("locale", locale::locale),
     ("locale-gen", locale::locale_gen),
     ("ls", files::ls),
+    ("mkdir", file_changes::mkdir),
     ("mount", nfs::mount),
     ("mountpoint", nfs::mountpoint),
+    ("mv", file_changes::mv),
     ("nginx", host::nginx),
+    ("printenv", process::printenv),
+    ("printf", shell::printf),
+    ("pwd", process::pwd),
+    ("readlink", files::readlink),
+    ("rm", file_changes::rm),
     ("sh", shell::sh),
     ("sleep", shell::sleep),
     ("ss", network::ss),
     ("ssh-keygen", host::ssh_keygen),
     ("sshd", host::sshd),
+    ("stat", files::stat),
     ("sysctl", sysctl::sysctl),
     ("systemctl", systemctl::systemctl),
+    ("tail", text::tail),
+    ("tee", text::tee),
     ("test", files::test),
     ("timedatectl", locale::timedatectl),
+    ("touch", file_changes::touch),
     ("true", shell::yes),
-    ("truncate", files::truncate),
+    ("truncate", file_changes::truncate),
     ("umount", nfs::umount),
     ("uname", host::uname),
     ("update-ca-certificates", trust::update_ca_certificates),
     ("update-locale", locale::update_locale),
+    ("wc", text::wc),
+    ("whoami", host::whoami),
 ];
 
 /// Whether a program is built in.

@@ -7,10 +7,10 @@ use crate::sandbox::programs::ProgramCall;
 
 use super::{lines, words};
 
-/// `ip [-4 | -br] (a | addr | address) [show]`, `ip (r | route) [show]`
+/// `ip [-4 | -br] (a | addr | address) [show]`, `ip -o addr show [dev] NAME`, `ip (r | route) [show]`
 pub(super) fn ip(call: &ProgramCall, within: &mut Within) -> Option<Output> {
     let (options, words): (Vec<&str>, Vec<&str>) = words(call).into_iter().partition(|word| word.starts_with('-'));
-    if !options.iter().all(|option| matches!(*option, "-4" | "-br" | "-brief")) {
+    if !options.iter().all(|option| matches!(*option, "-4" | "-o" | "-br" | "-brief")) {
         return None;
     }
     let brief = options.iter().any(|option| option.starts_with("-br"));
@@ -20,6 +20,12 @@ pub(super) fn ip(call: &ProgramCall, within: &mut Within) -> Option<Output> {
             "lo               UNKNOWN        127.0.0.1/8".to_owned(),
             format!("eth0             UP             {}", addresses.join(" ")),
         ])),
+        ["a" | "addr" | "address", "show", "dev", name] | ["a" | "addr" | "address", "show", name]
+            if options.contains(&"-o") =>
+        {
+            let line = |address: &String| format!("2: {name}    inet {address} scope global {name}");
+            Some(lines(addresses.iter().map(line)))
+        }
         ["a" | "addr" | "address"] | ["a" | "addr" | "address", "show"] => {
             let mut said = vec![
                 "1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN group default qlen 1000".to_owned(),

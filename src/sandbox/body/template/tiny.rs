@@ -21,6 +21,7 @@ pub(super) fn state() -> State {
          www-data:x:33:33:www-data:/var/www:/bin/false\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
     );
     root.file("/etc/group", "root:x:0:\ndaemon:x:1:\nwww-data:x:33:\nnogroup:x:65534:\n");
+    root.program("/bin/busybox");
     for name in builtin::names().filter(|name| BUSYBOX.contains(name)) {
         root.program(&format!("/bin/{name}"));
     }
@@ -29,4 +30,8 @@ pub(super) fn state() -> State {
 }
 
 /// Built-in programs that busybox has too.
-const BUSYBOX: [&str; 11] = ["cat", "echo", "false", "hostname", "id", "ls", "sh", "sleep", "test", "true", "uname"];
+const BUSYBOX: [&str; 35] = [
+    "[", "cat", "chmod", "chown", "echo", "env", "false", "head", "hostname", "id", "ip", "kill", "ls", "mkdir", "mount",
+    "mountpoint", "mv", "printenv", "printf", "pwd", "readlink", "rm", "sh", "sleep", "stat", "tail", "tee", "test",
+    "touch", "true", "truncate", "umount", "uname", "wc", "whoami",
+];

@@ -4,7 +4,9 @@ use super::*;
 use crate::op::{Attributes, Content, Op, OpValue};
 use crate::sandbox::config::{Config, Section, number};
 use crate::sandbox::guest::{is_host_path, mount, nic, node_inside};
+use crate::sandbox::mount_point;
 use crate::sandbox::pace;
+use crate::sandbox::pending;
 use crate::sandbox::storage::split;
 use crate::sandbox::world::{Guest, World, body_at, body_of};
 
@@ -58,9 +60,7 @@ fn prepare(world: &World, call: &Call, source: GuestId, id: GuestId) -> Done<Pla
         None => guest.config.current.clone(),
         Some(name) => {
             let taken = guest.config.snapshots.get(name).cloned();
-            let mut config = taken.ok_or_else(|| fail_with(2, format!("snapshot '{name}' does not exist")))?;
-            config.description.clone_from(&guest.config.current.description);
-            config
+            taken.ok_or_else(|| fail_with(2, format!("snapshot '{name}' does not exist")))?
         }
     };
     let full = call.option("full").map_or(!guest.config.current.is_on("template"), |full| full == "1");
@@ -109,7 +109,7 @@ fn copy(s: &mut Session, call: &Call, source: GuestId, id: GuestId, plan: &Plan)
         let copy = copy_volume(s.world_mut(), call, &volume, id, *linked)?;
         work_for(s, if *linked { pace::LINKED_CLONE } else { pace::FULL_CLONE })?;
         point.set("volume", copy);
-        config.set(key, keys::print(if key == "rootfs" { "rootfs" } else { "mp0" }, &point));
+        config.set(key, mount_point::print(key, &point));
     }
     let from = plan.snapshot.as_ref().map_or_else(|| body_of(source), |name| body_at(source, name));
     s.world_mut().fork_body(&from, &body_of(id));
@@ -118,7 +118,7 @@ fn copy(s: &mut Session, call: &Call, source: GuestId, id: GuestId, plan: &Plan)
         config.numbered("net").into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     for (key, value) in nics {
         let mut nic = nic(&value);
-        nic.set("hwaddr", keys::new_mac(s.world_mut()));
+        nic.set("hwaddr", pending::new_mac(s.world_mut()));
         config.set(&key, keys::print("net0", &nic));
     }
     if let Some(hostname) = call.option("hostname") {

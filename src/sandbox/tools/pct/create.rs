@@ -4,7 +4,8 @@ use super::*;
 use crate::sandbox::config::{Config, number};
 use crate::sandbox::guest::{self, is_host_path, is_on_node, mount};
 use crate::sandbox::pace;
-use crate::sandbox::storage::{Storage, Volume, allocation, is_allocation, size_text, split};
+use crate::sandbox::mount_point;
+use crate::sandbox::storage::{Volume, is_allocation, split};
 use crate::sandbox::world::{Guest, Template, World, body_of};
 
 /// Size of a root file system that nobody asked for, in GiB.
@@ -17,10 +18,16 @@ const NEEDS_NESTING_AFTER: u64 = 241;
 pub(super) fn create(s: &mut Session, call: &Call) -> Done<i32> {
     let id = id_at(call, 0)?;
     let archive = call.positionals.get(1).cloned().unwrap_or_default();
-    check_keys(s, call)?;
-    no_pool(call)?;
+    let public_keys = read_keys(s, call)?;
     free_id(s.world(), id)?;
+    check_keys(&public_keys)?;
+    no_pool(call)?;
+    for key in call.options.iter().map(|(key, _)| key).filter(|key| number(key, "unused").is_some()) {
+        s.warn(format!("ignoring '{key}', cannot create/restore with unused volume"));
+    }
     let volumes = volumes(s.world(), call)?;
+    let given: Vec<(String, String)> = given(call);
+    let values = set::checked(s, id, &given, false)?;
 
     flock(s, id)?;
     let mut config = Config::default();
@@ -32,7 +39,7 @@ pub(super) fn create(s: &mut Session, call: &Call) -> Done<i32> {
 
     let before: Vec<String> = s.world().volumes().keys().cloned().collect();
     let mut warnings = 0;
-    let code = task(s, Exit::Follows, |s| match make(s, call, id, &archive, &volumes) {
+    let code = task(s, Exit::Follows, |s| match make(s, call, id, &archive, &volumes, &values) {
         Ok(count) => {
             warnings = count;
             Ok(())
@@ -52,14 +59,22 @@ pub(super) fn create(s: &mut Session, call: &Call) -> Done<i32> {
 /// A mount point that is to be made: key, value as given.
 type Wanted = Vec<(String, String)>;
 
-/// `ssh-public-keys` is read before anything else.
-fn check_keys(s: &mut Session, call: &Call) -> Done {
-    let Some(path) = call.option("ssh-public-keys") else { return Ok(()) };
+/// Keys of the configuration that are no mount points.
+fn given(call: &Call) -> Vec<(String, String)> {
+    let point = |key: &str| key == "rootfs" || ["mp", "unused"].iter().any(|stem| number(key, stem).is_some());
+    call.options.iter().filter(|(key, _)| keys::is_key(key) && !point(key)).cloned().collect()
+}
+
+/// The file of `ssh-public-keys` is read before anything else.
+fn read_keys(s: &mut Session, call: &Call) -> Done<String> {
+    let Some(path) = call.option("ssh-public-keys") else { return Ok(String::new()) };
     let (core, now) = (s.core(), s.now());
-    let Some(bytes) = guest::node_file(s.world_mut(), core, path, now) else {
-        return Err(fail_with(2, format!("can't open '{path}' - No such file or directory")));
-    };
-    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let missing = || fail_with(2, format!("can't open '{path}' - No such file or directory"));
+    let bytes = guest::node_file(s.world_mut(), core, path, now).ok_or_else(missing)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn check_keys(text: &str) -> Done {
     let is_key = |line: &str| line.starts_with("ssh-") || line.starts_with("ecdsa-") || line.starts_with("sk-");
     if text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).all(is_key) {
         Ok(())
@@ -70,6 +85,10 @@ fn check_keys(s: &mut Session, call: &Call) -> Done {
 
 /// Mount points as asked for; storages that do not exist or take no containers are refused before anything is made.
 fn volumes(world: &World, call: &Call) -> Done<Wanted> {
+    let template = call.positionals.get(1).map(String::as_str).unwrap_or_default();
+    if let Some((storage, _)) = split(template) {
+        world.usable_storage(storage).map_err(fail)?;
+    }
     let default = call.option("storage").unwrap_or(DEFAULT_STORAGE).to_owned();
     let mut wanted: Wanted = call
         .options
@@ -101,28 +120,37 @@ fn volumes(world: &World, call: &Call) -> Done<Wanted> {
             return Err(bad_parameter(call, "storage", &message));
         }
         point.set("volume", volume);
-        *value = keys::print(if key == "rootfs" { "rootfs" } else { "mp0" }, &point);
-    }
-    let template = call.positionals.get(1).map(String::as_str).unwrap_or_default();
-    if let Some((storage, _)) = split(template) {
-        world.usable_storage(storage).map_err(fail)?;
+        *value = mount_point::print(key, &point);
     }
     Ok(wanted)
 }
 
 /// The task: allocates, unpacks, sets up. Answers the number of warnings.
-fn make(s: &mut Session, call: &Call, id: GuestId, archive: &str, volumes: &Wanted) -> Done<u32> {
+fn make(
+    s: &mut Session,
+    call: &Call,
+    id: GuestId,
+    archive: &str,
+    volumes: &Wanted,
+    values: &Wanted,
+) -> Done<u32> {
     let mut points = Vec::new();
     for (key, value) in volumes {
-        let value = realise(s.world_mut(), id, key, value)?;
+        let (value, _) = mount_point::realise(s.world_mut(), id, key, value).map_err(fail)?;
         points.push((key.clone(), value));
     }
     work_for(s, pace::ALLOCATE)?;
+    let volumes = points.iter().map(|(key, value)| mount(key, value).get("volume").unwrap_or_default().to_owned());
+    let volumes: Vec<String> = volumes.collect();
+    for volume in volumes.iter().filter(|volume| !is_host_path(volume)) {
+        mount_point::check_name(s.world(), volume).map_err(fail)?;
+        if !s.world().volumes().contains_key(volume) {
+            return Err(fail(format!("volume '{volume}' does not exist")));
+        }
+    }
     let (core, now) = (s.core(), s.now());
-    for (key, value) in &points {
-        let point = mount(key, value);
-        let path = point.get("volume").unwrap_or_default();
-        if is_host_path(path) && !is_on_node(s.world_mut(), core, path, now) {
+    for path in volumes.iter().filter(|volume| is_host_path(volume)) {
+        if !is_on_node(s.world_mut(), core, path, now) {
             s.print("mounting container failed");
             return Err(fail(format!("directory '{path}' does not exist")));
         }
@@ -131,53 +159,21 @@ fn make(s: &mut Session, call: &Call, id: GuestId, archive: &str, volumes: &Want
     s.print(format!("extracting archive '{}'", s.world().path_of(archive)));
     work_for(s, pace::UNPACK)?;
     s.world_mut().unpack_body(&body_of(id), &template.volid);
-    s.print(format!("Detected container architecture: {}", template.os.arch));
+    let kind = &template.os.kind;
+    if let Some(other) = call.option("ostype").filter(|other| *other != kind && *other != "unmanaged") {
+        s.print(format!("got unexpected ostype ({kind} != {other})"));
+    }
+    if call.option("arch").is_none() {
+        s.print(format!("Detected container architecture: {}", template.os.arch));
+    }
 
-    configure(s, call, id, &template, &points)?;
+    configure(s, id, &template, &points, values)?;
     let warnings = set_up(s, call, id, &template)?;
     s.commit()?;
     if call.is_on("start") {
         power::start_now(s, id)?;
     }
     Ok(warnings)
-}
-
-/// A mount point with its volume made, where the value asks for a new one.
-pub(super) fn realise(world: &mut World, id: GuestId, key: &str, value: &str) -> Done<String> {
-    let mut point = mount(key, value);
-    let volume = point.get("volume").unwrap_or_default().to_owned();
-    let Some((storage, name)) = split(&volume) else { return Ok(keys::stored(world, key, value)) };
-    let storage = world.usable_storage(storage).map_err(fail)?.clone();
-    let volume = if is_allocation(name) {
-        let size = allocation(name).unwrap_or_default();
-        let volume = world.allocate(&storage, id, size).map_err(fail)?;
-        point.set("size", size_text(size));
-        volume
-    } else if let Some(known) = world.volumes().get(&volume) {
-        point.set("size", size_text(known.size));
-        volume
-    } else if is_volume_name(&storage, name) {
-        volume
-    } else {
-        return Err(fail(format!("unable to parse {} volume name '{name}'", plugin(&storage))));
-    };
-    point.set("volume", volume);
-    Ok(keys::print(if key == "rootfs" { "rootfs" } else { "mp0" }, &point))
-}
-
-/// Whether a storage of this type could have a volume of this name.
-fn is_volume_name(storage: &Storage, name: &str) -> bool {
-    if storage.is_path_based() { name.contains('/') } else { name.contains("-disk-") }
-}
-
-/// What a storage's plugin calls itself in its messages.
-fn plugin(storage: &Storage) -> &'static str {
-    match storage.kind.as_str() {
-        "zfspool" => "zfs",
-        "lvm" | "lvmthin" => "lvm",
-        "rbd" => "rbd",
-        _ => "directory",
-    }
 }
 
 fn find_template(s: &mut Session, archive: &str) -> Done<Template> {
@@ -196,8 +192,8 @@ fn find_template(s: &mut Session, archive: &str) -> Done<Template> {
 }
 
 /// Writes the configuration, still locked.
-fn configure(s: &mut Session, call: &Call, id: GuestId, template: &Template, points: &[(String, String)]) -> Done {
-    let mut values: Vec<(String, String)> = vec![
+fn configure(s: &mut Session, id: GuestId, template: &Template, points: &Wanted, given: &Wanted) -> Done {
+    let mut values: Wanted = vec![
         ("arch".to_owned(), template.os.arch.clone()),
         ("hostname".to_owned(), format!("CT{id}")),
         ("memory".to_owned(), "512".to_owned()),
@@ -205,22 +201,19 @@ fn configure(s: &mut Session, call: &Call, id: GuestId, template: &Template, poi
         ("swap".to_owned(), "512".to_owned()),
         ("unprivileged".to_owned(), "1".to_owned()),
     ];
-    let given =
-        call.options.iter().filter(|(key, _)| keys::is_key(key) && !points.iter().any(|(point, _)| point == key));
-    for (key, value) in given {
-        let value = keys::stored(s.world_mut(), key, value);
-        values.push((key.clone(), value));
-    }
-    values.extend(points.iter().cloned());
-    let guest = here_mut(s.world_mut(), id)?;
+    values.extend(given.iter().chain(points).cloned());
     for (key, value) in values {
         match key.as_str() {
-            "description" => guest.config.current.description = set::description(&value),
-            _ => guest.config.current.set(&key, value),
+            "description" => here_mut(s.world_mut(), id)?.config.current.description = set::description(&value),
+            _ => {
+                let value = keys::stored(s.world_mut(), &key, &value);
+                here_mut(s.world_mut(), id)?.config.current.set(&key, value);
+            }
         }
     }
-    if guest.config.current.get("unprivileged") == Some("0") {
-        guest.config.current.remove("unprivileged");
+    let config = &mut here_mut(s.world_mut(), id)?.config.current;
+    if config.get("unprivileged") == Some("0") {
+        config.remove("unprivileged");
     }
     Ok(())
 }

@@ -5,8 +5,10 @@ use crate::op::{OpErrorKind, OpValue};
 use crate::sandbox::guest;
 
 /// What the tools give a program inside to begin with.
-const ENVIRONMENT: [(&str, &str); 4] =
-    [("PATH", "/sbin:/bin:/usr/sbin:/usr/bin"), ("HOME", "/root"), ("TERM", "linux"), ("container", "lxc")];
+const ENVIRONMENT: [(&str, &str); 2] = [("TERM", "linux"), ("container", "lxc")];
+/// Where the tools look for programs; who enters with a clean environment gets the usual path.
+const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin";
+const CLEAN_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 fn running(s: &Session, id: GuestId) -> Done {
     if here(s.world(), id)?.running.is_none() {
@@ -21,26 +23,49 @@ pub(super) fn exec(s: &mut Session, call: &Call) -> Done<i32> {
     if call.rest.is_empty() {
         return Err(fail("missing command at /usr/share/perl5/PVE/CLI/pct.pm line 123."));
     }
-    attach(s, id, &call.rest)
+    attach(s, id, &call.rest, call.option("keep-env") != Some("0"))
 }
 
-/// There is no terminal to enter.
+/// A shell that reads what there is on standard input.
 pub(super) fn enter(s: &mut Session, call: &Call) -> Done<i32> {
-    running(s, id_at(call, 0)?)?;
+    let id = id_at(call, 0)?;
+    running(s, id)?;
+    attach(s, id, &["sh".to_owned()], call.option("keep-env") != Some("0"))
+}
+
+/// There is no terminal.
+pub(super) fn console(s: &mut Session, call: &Call) -> Done<i32> {
+    here(s.world(), id_at(call, 0)?)?;
     Err(not_modelled(call))
 }
 
-/// Runs a program inside a running container with this session's standard input.
-pub(in super::super) fn attach(s: &mut Session, id: GuestId, argv: &[String]) -> Done<i32> {
+/// Runs a program inside a running container with this session's standard input, in the caller's environment or in a
+/// clean one.
+pub(in super::super) fn attach(s: &mut Session, id: GuestId, argv: &[String], keep: bool) -> Done<i32> {
     running(s, id)?;
-    let op = super::exec(s, argv, &ENVIRONMENT);
+    let caller = s.world().environment.clone();
+    let mut env: Vec<(&str, &str)> = Vec::new();
+    if keep {
+        env.push(("HOME", "/root"));
+        env.extend(caller.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    }
+    env.push(("PATH", if keep { PATH } else { CLEAN_PATH }));
+    env.extend(ENVIRONMENT);
+    let op = super::exec(s, argv, &env);
     let (core, now) = (s.core(), s.now());
     let answer = guest::perform(s.world_mut(), core, id, now, &op);
     s.wait(answer.took)?;
     match answer.result {
         Ok(OpValue::Output(output)) if output.code == 127 && is_not_found(&output.stderr) => Err(no_program(id, argv)),
         // Typed by an operator, a program that nobody knows is a mistake, not something to assume.
-        Ok(OpValue::Output(output)) if output.assumed => Err(no_program(id, argv)),
+        Ok(OpValue::Output(output)) if output.assumed => {
+            let program = argv.first().map(String::as_str).unwrap_or_default();
+            let there = guest::inside(s.world_mut(), core, id, now, |body, _| body.has_program(program));
+            if there != Some(true) {
+                return Err(no_program(id, argv));
+            }
+            Err(fail(format!("sandbox: `{}` is not modelled inside guests", argv.join(" "))))
+        }
         Ok(OpValue::Output(output)) => {
             s.write(&output.stdout);
             s.write_err(&output.stderr);

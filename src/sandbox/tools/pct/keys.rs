@@ -4,13 +4,12 @@ use crate::pve::property::Properties;
 use crate::pve::table::{Kind, grammar_of, table};
 use crate::pve::version::Version;
 use crate::sandbox::config::number;
-use crate::sandbox::guest::{mount, nic};
-use crate::sandbox::random;
+use crate::sandbox::pending;
 use crate::sandbox::world::World;
 
 /// Keys that only decide how the node treats the container: stored at once.
-const STORED_AT_ONCE: [&str; 8] =
-    ["description", "onboot", "startup", "protection", "hostname", "hookscript", "cores", "tags"];
+const STORED_AT_ONCE: [&str; 9] =
+    ["cores", "description", "hookscript", "hostname", "lock", "onboot", "protection", "startup", "tags"];
 
 /// Keys that a running container takes at once.
 const HOT: [&str; 4] = ["memory", "swap", "cpulimit", "cpuunits"];
@@ -42,7 +41,7 @@ pub(super) fn is_key(name: &str) -> bool {
 /// Whether a container has such a key at all.
 pub(super) fn exists(name: &str) -> bool {
     let known = |name: &str| table().command("pct set").is_some_and(|(_, spec)| spec.option(name).is_some());
-    is_key(name) && known(name)
+    (is_key(name) && known(name)) || matches!(name, "parent" | "snaptime")
 }
 
 /// Whether a running container takes a new value at once. `old` is the value it has. Before Proxmox VE 9 new devices
@@ -52,7 +51,6 @@ pub(super) fn is_hot(world: &World, key: &str, old: Option<&str>) -> bool {
     let takes_devices = world.pve_version().is_none_or(|version| version >= Version::of(9, 0));
     STORED_AT_ONCE.contains(&key)
         || HOT.contains(&key)
-        || key == "lock"
         || number(key, "net").is_some()
         || number(key, "unused").is_some()
         || (new && number(key, "mp").is_some())
@@ -62,33 +60,16 @@ pub(super) fn is_hot(world: &World, key: &str, old: Option<&str>) -> bool {
 /// Whether a running container loses the key at once. Interfaces beyond the tenth wait: a quirk of the real tools.
 pub(super) fn is_removed_at_once(key: &str) -> bool {
     STORED_AT_ONCE.contains(&key)
-        || HOT.contains(&key)
+        || (HOT.contains(&key) && key != "memory")
         || number(key, "unused").is_some()
         || number(key, "net").is_some_and(|n| n < 10)
 }
 
-/// A value as it is stored: interfaces and mount points canonical (an interface without address gets one), tags
-/// sorted, whole numbers without leading zeros, everything else as it was given.
+/// A value as it is in force: interfaces canonical (one without address gets one), whole numbers without leading
+/// zeros, everything else as it was given. Mount points are realised where their volumes are.
 pub(super) fn stored(world: &mut World, key: &str, value: &str) -> String {
     if number(key, "net").is_some() {
-        let mut nic = nic(value);
-        match nic.get("hwaddr").map(str::to_ascii_uppercase) {
-            Some(given) => nic.set("hwaddr", given),
-            None => nic.set("hwaddr", new_mac(world)),
-        }
-        nic.set("type", "veth");
-        return print("net0", &nic);
-    }
-    if key == "rootfs" || number(key, "mp").is_some() {
-        return print(if key == "rootfs" { "rootfs" } else { "mp0" }, &mount(key, value));
-    }
-    if key == "tags" {
-        let mut tags: Vec<String> =
-            crate::pve::format::split_list(value).into_iter().map(str::to_ascii_lowercase).collect();
-        tags.retain(|tag| !tag.is_empty());
-        tags.sort();
-        tags.dedup();
-        return tags.join(";");
+        return pending::container_nic(world, value);
     }
     let schema = table().command("pct set").and_then(|(_, spec)| spec.option(key));
     match schema.map(|schema| schema.kind) {
@@ -97,13 +78,17 @@ pub(super) fn stored(world: &mut World, key: &str, value: &str) -> String {
     }
 }
 
+/// Tags as they are kept: in small letters, sorted, each once.
+pub(in super::super) fn tags(value: &str) -> String {
+    let mut tags: Vec<String> =
+        crate::pve::format::split_list(value).into_iter().map(str::to_ascii_lowercase).collect();
+    tags.retain(|tag| !tag.is_empty());
+    tags.sort();
+    tags.dedup();
+    tags.join(";")
+}
+
 /// A property string in canonical order.
 pub(super) fn print(option: &str, properties: &Properties) -> String {
     grammar_of("pct set", option).map(|grammar| properties.print(grammar)).unwrap_or_default()
-}
-
-/// A hardware address out of Proxmox's range.
-pub(in super::super) fn new_mac(world: &mut World) -> String {
-    let [.., a, b, c] = random::mix(&[world.random()]).to_be_bytes();
-    format!("BC:24:11:{a:02X}:{b:02X}:{c:02X}")
 }

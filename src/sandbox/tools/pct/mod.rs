@@ -14,7 +14,7 @@ mod snapshot;
 mod template;
 mod volume;
 
-use super::{Exit, bad_parameter, exec, id_at, not_modelled, task, work_for};
+use super::{Exit, bad_parameter, bad_parameters, exec, id_at, not_modelled, task, work_for};
 use crate::model::{GuestId, GuestKind};
 use crate::pve::argv::Call;
 use crate::pve::inventory::lock_path;
@@ -22,9 +22,9 @@ use crate::sandbox::session::{Done, Session, Stop, fail, fail_with};
 use crate::sandbox::world::{Guest, World};
 
 pub(super) use clone::copy_firewall;
-pub(super) use destroy::remove_firewall;
+pub(super) use destroy::{btrfs_missing, remove_firewall};
 pub(super) use inside::attach;
-pub(super) use keys::new_mac;
+pub(super) use keys::tags;
 pub(super) use show::{pending_entries, print_pending, shown, status_fields, tree};
 
 /// Runs one command of `pct`.
@@ -60,7 +60,8 @@ pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {
         "cpusets" => show::cpusets(s),
         "unlock" => unlock(s, call),
         "exec" => inside::exec(s, call),
-        "enter" | "console" => inside::enter(s, call),
+        "enter" => inside::enter(s, call),
+        "console" => inside::console(s, call),
         "push" => files::push(s, call),
         "pull" => files::pull(s, call),
         _ => Err(not_modelled(call)),

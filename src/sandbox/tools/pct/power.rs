@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use super::*;
-use crate::sandbox::{guest, pace};
+use crate::sandbox::guest::{self, Trouble, mount};
+use crate::sandbox::pace;
 
 fn is_running(s: &Session, id: GuestId) -> bool {
     here(s.world(), id).is_ok_and(|guest| guest.running.is_some())
 }
 
-/// `--skiplock` passes over a lock.
+/// `--skiplock` passes over a lock; that of `pct mount` neither a start nor a stop minds.
 fn unlocked_or_skipped(s: &Session, id: GuestId, call: &Call) -> Done {
-    if call.is_on("skiplock") { Ok(()) } else { unlocked(s.world(), id) }
+    let mounted = here(s.world(), id)?.config.current.get("lock") == Some("mounted");
+    if call.is_on("skiplock") || mounted { Ok(()) } else { unlocked(s.world(), id) }
 }
 
 /// `--timeout`, by default a minute.
@@ -27,12 +29,15 @@ pub(super) fn start(s: &mut Session, call: &Call) -> Done<i32> {
     }
     task(s, Exit::Follows, |s| {
         flock(s, id)?;
-        // `pct mount` leaves a lock that a start does not mind.
-        if here(s.world(), id)?.config.current.get("lock") != Some("mounted") {
-            unlocked_or_skipped(s, id, call)?;
-        }
-        if here(s.world(), id)?.config.current.is_on("template") {
+        let config = &here(s.world(), id)?.config.current;
+        if config.is_on("template") {
             return Err(fail("you can't start a CT if it's a template"));
+        }
+        let quota = |(key, value): &(&str, &str)| mount(key, value).is_on("quota");
+        let quotas = config.is_on("unprivileged") && config.mount_points().iter().any(quota);
+        unlocked_or_skipped(s, id, call)?;
+        if quotas {
+            return Err(fail("Quotas are not supported by unprivileged containers."));
         }
         if is_running(s, id) {
             return Err(fail(format!("CT {id} already running")));
@@ -45,7 +50,12 @@ pub(super) fn start(s: &mut Session, call: &Call) -> Done<i32> {
 pub(super) fn start_now(s: &mut Session, id: GuestId) -> Done {
     s.wait(pace::START)?;
     let (core, now) = (s.core(), s.now());
-    guest::start(s.world_mut(), core, id, now).map_err(fail)
+    guest::start(s.world_mut(), core, id, now).map_err(|trouble| failed(s, trouble))
+}
+
+fn failed(s: &mut Session, trouble: Trouble) -> Stop {
+    trouble.lines.iter().for_each(|line| s.print(line));
+    fail(trouble.message)
 }
 
 pub(super) fn stop(s: &mut Session, call: &Call) -> Done<i32> {
@@ -92,8 +102,11 @@ pub(super) fn reboot(s: &mut Session, call: &Call) -> Done<i32> {
         s.wait(pace::SHUTDOWN.min(limit(call)))?;
         guest::stop(s.world_mut(), id);
         work_for(s, pace::STOP)?;
-        let again = unlocked(s.world(), id).is_ok() && start_now(s, id).is_ok();
-        if again { Ok(()) } else { Err(fail(format!("startup for container '{id}' failed"))) }
+        // The hook before the start looks at the lock.
+        if unlocked(s.world(), id).is_err() {
+            return Err(failed(s, Trouble::in_hook(id)));
+        }
+        start_now(s, id)
     })
 }
 
@@ -102,6 +115,7 @@ pub(super) fn suspend(s: &mut Session, call: &Call) -> Done<i32> {
     if !is_running(s, id) {
         return Err(fail(format!("CT {id} not running")));
     }
+    unlocked(s.world(), id)?;
     Err(not_modelled(call))
 }
 

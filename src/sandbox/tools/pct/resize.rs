@@ -1,9 +1,8 @@
 //! `pct resize`.
 
 use super::*;
-use crate::sandbox::config::number;
 use crate::sandbox::guest::{is_host_path, mount};
-use crate::sandbox::pace;
+use crate::sandbox::{mount_point, pace};
 use crate::sandbox::storage::{size_bytes, size_text};
 
 pub(super) fn resize(s: &mut Session, call: &Call) -> Done<i32> {
@@ -42,8 +41,7 @@ pub(super) fn resize(s: &mut Session, call: &Call) -> Done<i32> {
             volume.size = new;
         }
         point.set("size", size_text(new));
-        let option = if number(&disk, "mp").is_some() { "mp0" } else { "rootfs" };
-        here_mut(s.world_mut(), id)?.config.current.set(&disk, keys::print(option, &point));
+        here_mut(s.world_mut(), id)?.config.current.set(&disk, mount_point::print(&disk, &point));
         Ok(())
     })
 }

@@ -1,9 +1,8 @@
 //! `pct template`.
 
 use super::*;
-use crate::sandbox::config::number;
 use crate::sandbox::guest::{is_host_path, mount};
-use crate::sandbox::pace;
+use crate::sandbox::{mount_point, pace};
 use crate::sandbox::storage::{base_name, split};
 
 pub(super) fn template(s: &mut Session, call: &Call) -> Done<i32> {
@@ -45,8 +44,7 @@ fn convert(s: &mut Session, id: GuestId) -> Done {
             world.put_volume(&base, known);
         }
         point.set("volume", base);
-        let option = if number(key, "mp").is_some() { "mp0" } else { "rootfs" };
-        here_mut(world, id)?.config.current.set(key, keys::print(option, &point));
+        here_mut(world, id)?.config.current.set(key, mount_point::print(key, &point));
     }
     here_mut(world, id)?.config.current.set("template", "1");
     Ok(())

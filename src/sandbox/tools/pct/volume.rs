@@ -1,9 +1,8 @@
 //! Volumes of containers: moved, checked, mounted, found again.
 
 use super::*;
-use crate::sandbox::config::number;
 use crate::sandbox::guest::{is_host_path, mount as mount_point};
-use crate::sandbox::pace;
+use crate::sandbox::{mount_point, pace};
 use crate::sandbox::pending::disuse;
 
 pub(super) fn move_volume(s: &mut Session, call: &Call) -> Done<i32> {
@@ -32,9 +31,8 @@ pub(super) fn move_volume(s: &mut Session, call: &Call) -> Done<i32> {
         unflock(s, id);
         work_for(s, pace::MOVE_VOLUME)?;
         point.set("volume", copy);
-        let option = if number(&key, "mp").is_some() { "mp0" } else { "rootfs" };
         let config = &mut here_mut(s.world_mut(), id)?.config.current;
-        config.set(&key, keys::print(option, &point));
+        config.set(&key, mount_point::print(&key, &point));
         config.remove("lock");
         if call.is_on("delete") {
             s.world_mut().remove_volume(&volume);

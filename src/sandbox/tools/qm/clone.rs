@@ -1,11 +1,12 @@
 //! `qm clone`.
 
-use super::super::pct::{copy_firewall, new_mac};
+use super::super::pct::copy_firewall;
 use super::*;
 use crate::pve::property::Properties;
 use crate::sandbox::config::{Config, Section, number};
 use crate::sandbox::disk::{CLOUD_INIT_SIZE, drives, file, is_cdrom, is_cloud_init, print};
 use crate::sandbox::pace;
+use crate::sandbox::pending;
 use crate::sandbox::storage::{size_text, split};
 use crate::sandbox::world::{body_at, body_of};
 
@@ -174,7 +175,7 @@ fn renew(world: &mut World, config: &mut Section) {
         config.numbered("net").into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     for (key, value) in nics {
         let mut nic = keys::nic(&value);
-        nic.set("macaddr", new_mac(world));
+        nic.set("macaddr", pending::new_mac(world));
         config.set(&key, keys::print_nic(&nic));
     }
     let uuid = format!("uuid={}", keys::uuid(world));

@@ -1,14 +1,14 @@
 //! Keys of a machine's configuration: how values are stored, and which of them a running machine takes at once.
 
-use super::super::pct::new_mac;
+use super::super::pct;
 use super::*;
-use crate::pve::format::split_list;
 use crate::pve::property::Properties;
 use crate::pve::table::{Kind, grammar_of, table};
 use crate::sandbox::body::sha256;
 use crate::sandbox::config::number;
 use crate::sandbox::disk::is_drive;
 use crate::sandbox::guest;
+use crate::sandbox::pending;
 
 /// Keys that only decide how the node treats the machine: stored at once.
 const STORED_AT_ONCE: [&str; 14] = [
@@ -86,18 +86,12 @@ pub(super) fn stored(world: &mut World, key: &str, value: &str) -> String {
         let mut nic = nic(value);
         match nic.get("macaddr").map(str::to_ascii_uppercase) {
             Some(given) => nic.set("macaddr", given),
-            None => nic.set("macaddr", new_mac(world)),
+            None => nic.set("macaddr", pending::new_mac(world)),
         }
         return print_nic(&nic);
     }
     match key {
-        "tags" => {
-            let mut tags: Vec<String> = split_list(value).into_iter().map(str::to_ascii_lowercase).collect();
-            tags.retain(|tag| !tag.is_empty());
-            tags.sort();
-            tags.dedup();
-            return tags.join(";");
-        }
+        "tags" => return pct::tags(value),
         "cipassword" if !value.starts_with('$') => {
             let salt = format!("{:016x}", world.random());
             return format!("$5${salt}${}", &sha256(format!("{salt}{value}").as_bytes())[..43]);
