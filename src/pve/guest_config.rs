@@ -260,7 +260,8 @@ impl GuestConfig {
 impl Heading {
     fn read(line: &str) -> Option<Heading> {
         let name = line.trim_end().strip_prefix('[')?.strip_suffix(']')?;
-        if name.eq_ignore_ascii_case("pve:pending") || name.eq_ignore_ascii_case("pending") {
+        // In small letters it is a container's snapshot of this name.
+        if name.eq_ignore_ascii_case("pve:pending") || name == "PENDING" {
             Some(Heading::Pending)
         } else if let Some(special) = name.strip_prefix("special:") {
             Some(Heading::Special(special.to_owned()))

@@ -21,6 +21,7 @@ use crate::pve::argv::{self, Call};
 use crate::sandbox::guest::node_inside;
 use crate::sandbox::pace;
 use crate::sandbox::session::{Done, Session, Stop, fail, fail_with};
+use crate::sandbox::world::World;
 use crate::secret::Sealed;
 
 /// Runs one command line to its end.
@@ -181,6 +182,17 @@ fn task<'a>(s: &mut Session<'a>, exit: Exit, work: impl FnOnce(&mut Session<'a>)
 fn id_at(call: &Call, at: usize) -> Done<GuestId> {
     let word = call.positionals.get(at).map(String::as_str).unwrap_or_default();
     word.parse().map_err(|_| fail(format!("unable to parse guest ID '{word}'")))
+}
+
+/// Refuses to move a guest to where it is, or to a node that the cluster does not have.
+fn other_node(world: &World, call: &Call, target: &str) -> Done {
+    if target == world.node {
+        return Err(bad_parameter(call, "target", "target is local node."));
+    }
+    if !world.cluster.members.iter().any(|member| member == target) {
+        return Err(fail(format!("no such cluster node '{target}'")));
+    }
+    Ok(())
 }
 
 /// Time that passes for everybody else too.

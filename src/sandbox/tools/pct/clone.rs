@@ -55,6 +55,10 @@ fn prepare(world: &World, call: &Call, source: GuestId, id: GuestId) -> Done<Pla
     unlocked(world, source)?;
     free_id(world, id)?;
     let guest = here(world, source)?;
+    let full = call.option("full").map_or(!guest.config.current.is_on("template"), |full| full == "1");
+    if !full && call.option("storage").is_some() {
+        return Err(fail("parameter 'storage' not allowed for linked clones"));
+    }
     let snapshot = call.option("snapname").map(str::to_owned);
     let config = match &snapshot {
         None => guest.config.current.clone(),
@@ -63,28 +67,27 @@ fn prepare(world: &World, call: &Call, source: GuestId, id: GuestId) -> Done<Pla
             taken.ok_or_else(|| fail_with(2, format!("snapshot '{name}' does not exist")))?
         }
     };
-    let full = call.option("full").map_or(!guest.config.current.is_on("template"), |full| full == "1");
-    if full && guest.running.is_some() && snapshot.is_none() {
-        return Err(fail_with(2, "Full clone of a running container is only possible from a snapshot"));
-    }
-    let mut points = Vec::new();
-    for (key, value) in config.mount_points() {
+    // Refused in the order of the keys, copied in that of the mount points.
+    let mut keys: Vec<(&str, &str)> = config.mount_points();
+    keys.sort_unstable();
+    for (key, value) in keys {
         let point = mount(key, value);
         let volume = point.get("volume").unwrap_or_default();
         if is_host_path(volume) {
             let kind = if volume.starts_with("/dev/") { "device" } else { "bind" };
             return Err(fail(format!("unable to clone mountpoint '{key}' (type {kind})")));
         }
+        if full && guest.running.is_some() && snapshot.is_none() {
+            return Err(fail_with(2, "Full clone of a running container is only possible from a snapshot"));
+        }
         let name = split(volume).map_or(volume, |(_, name)| name);
         let storage = world.storage_of(volume).ok_or_else(|| fail(format!("volume '{volume}' does not exist")))?;
         if !full && !storage.can_link(name, snapshot.as_deref()) {
             return Err(fail_with(2, format!("Linked clone feature for '{volume}' is not available")));
         }
-        points.push((key.to_owned(), value.to_owned(), !full));
     }
-    if !full && call.option("storage").is_some() {
-        return Err(fail("parameter 'storage' not allowed for linked clones"));
-    }
+    let own = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned(), !full);
+    let points = config.mount_points().into_iter().map(own).collect();
     Ok(Plan { config, snapshot, points })
 }
 

@@ -17,34 +17,34 @@ fn is_running(s: &Session, id: GuestId) -> bool {
 
 pub(super) fn push(s: &mut Session, call: &Call) -> Done<i32> {
     let id = id_at(call, 0)?;
+    flock(s, id)?;
     if !is_running(s, id) {
         return Err(fail("can only push files to a running CT"));
     }
     task(s, Exit::Lost, |s| {
-        flock(s, id)?;
         let (from, to) = (word(call, 1), word(call, 2));
         let bytes = on_node(s, |body, around| read(body, around, &from));
         let bytes = bytes.ok_or_else(|| fail(format!("failed to open {from} for reading")))?;
-        let mode = mode(call)?;
         let (core, now) = (s.core(), s.now());
-        let put = guest::inside(s.world_mut(), core, id, now, |body, around| put(body, around, call, &to, bytes, mode));
+        let put = guest::inside(s.world_mut(), core, id, now, |body, around| put(body, around, call, &to, bytes));
         put.unwrap_or(Ok(())).map_err(fail)
     })
 }
 
 pub(super) fn pull(s: &mut Session, call: &Call) -> Done<i32> {
     let id = id_at(call, 0)?;
+    flock(s, id)?;
     if !is_running(s, id) {
         return Err(fail("can only pull files from a running VM at /usr/share/perl5/PVE/CLI/pct.pm line 459."));
     }
     task(s, Exit::Lost, |s| {
-        flock(s, id)?;
         let (from, to) = (word(call, 1), word(call, 2));
+        // The file on the node is made before the other is looked for.
+        on_node(s, |body, around| Some(put(body, around, call, &to, Vec::new()))).unwrap_or(Ok(())).map_err(fail)?;
         let (core, now) = (s.core(), s.now());
         let bytes = guest::inside(s.world_mut(), core, id, now, |body, around| read(body, around, &from)).flatten();
         let bytes = bytes.ok_or_else(|| fail(format!("failed to open {from}: No such file or directory")))?;
-        let mode = mode(call)?;
-        on_node(s, |body, around| Some(put(body, around, call, &to, bytes, mode))).unwrap_or(Ok(())).map_err(fail)
+        on_node(s, |body, around| Some(put(body, around, call, &to, bytes))).unwrap_or(Ok(())).map_err(fail)
     })
 }
 
@@ -62,13 +62,15 @@ fn read(body: &mut Body, around: &mut Around, path: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// `--perms`, octal.
-fn mode(call: &Call) -> Done<Option<u32>> {
+/// `--perms`, octal unless it begins with `0x`.
+fn mode(call: &Call) -> Result<Option<u32>, String> {
     let Some(perms) = call.option("perms") else { return Ok(None) };
-    let digits = perms.trim_start_matches("0x");
-    let radix = if digits.len() < perms.len() { 16 } else { 8 };
-    let mode = u32::from_str_radix(digits, radix);
-    mode.map(Some).map_err(|_| fail(format!("invalid mode: '0{perms}'")))
+    let perms = if perms.starts_with('0') { perms.to_owned() } else { format!("0{perms}") };
+    let (digits, radix) = match perms.strip_prefix("0x") {
+        Some(digits) => (digits, 16),
+        None => (perms.as_str(), 8),
+    };
+    u32::from_str_radix(digits, radix).map(Some).map_err(|_| format!("invalid mode: '{perms}'"))
 }
 
 /// Writes a file in place: an existing one keeps owner and mode unless told otherwise.
@@ -78,7 +80,6 @@ fn put(
     call: &Call,
     path: &str,
     bytes: Vec<u8>,
-    mode: Option<u32>,
 ) -> Result<(), String> {
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     if let Ok(OpValue::Accounts { users, groups }) = body.perform(&Op::Accounts, around).result {
@@ -93,9 +94,11 @@ fn put(
             return Err(format!("failed to get gid for: {group}"));
         }
     }
+    let mode = mode(call)?;
+    let shown = path.clone();
     let old = match body.perform(&Op::Stat { path: path.clone() }, around).result {
         Ok(OpValue::Stat(Some(stat))) if stat.kind == FileKind::Directory => {
-            return Err(format!("failed to create file: {path}: Is a directory"));
+            return Err(format!("failed to create file: {shown}: Is a directory"));
         }
         Ok(OpValue::Stat(stat)) => stat,
         _ => None,

@@ -25,7 +25,7 @@ pub(super) use clone::copy_firewall;
 pub(super) use destroy::{btrfs_missing, remove_firewall};
 pub(super) use inside::attach;
 pub(super) use keys::tags;
-pub(super) use show::{pending_entries, print_pending, shown, status_fields, tree};
+pub(super) use show::{one_of_two, pending_entries, print_pending, shown, status_fields, tree};
 
 /// Runs one command of `pct`.
 pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {
@@ -51,6 +51,7 @@ pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {
         "rescan" => volume::rescan(s, call),
         "fsck" => volume::fsck(s, call),
         "fstrim" => volume::fstrim(s, call),
+        "df" => volume::df(s, call),
         "mount" => volume::mount(s, call),
         "unmount" => volume::unmount(s, call),
         "config" => show::config(s, call),
@@ -62,6 +63,7 @@ pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {
         "exec" => inside::exec(s, call),
         "enter" => inside::enter(s, call),
         "console" => inside::console(s, call),
+        "migrate" => migrate(s, call),
         "push" => files::push(s, call),
         "pull" => files::pull(s, call),
         _ => Err(not_modelled(call)),
@@ -126,6 +128,17 @@ fn free_id(world: &World, id: GuestId) -> Done {
     let kind = if guest.kind == GuestKind::Lxc { "CT" } else { "VM" };
     let node = guest.node.as_deref().unwrap_or(&world.node);
     Err(fail_with(2, format!("{kind} {id} already exists on node '{node}'")))
+}
+
+/// There is nowhere to go: what is said before anything moves.
+fn migrate(s: &mut Session, call: &Call) -> Done<i32> {
+    let target = call.positionals.get(1).map(String::as_str).unwrap_or_default();
+    super::other_node(s.world(), call, target)?;
+    let guest = here(s.world(), id_at(call, 0)?)?;
+    if guest.running.is_some() && !call.is_on("online") && !call.is_on("restart") {
+        return Err(fail("can't migrate running container without --online or --restart"));
+    }
+    Err(not_modelled(call))
 }
 
 fn unlock(s: &mut Session, call: &Call) -> Done<i32> {

@@ -18,14 +18,15 @@ pub(super) fn resize(s: &mut Session, call: &Call) -> Done<i32> {
     let mut point = mount(&disk, value);
     let volume = point.get("volume").unwrap_or_default().to_owned();
     if is_host_path(&volume) {
-        return Err(fail("cannot resize bind or device mount points"));
+        return Err(fail(format!("unable to parse volume ID '{volume}'")));
     }
     let known = s.world().volumes().get(&volume).cloned();
     let known = known.ok_or_else(|| fail(format!("volume '{volume}' does not exist")))?;
     if known.owner != id {
-        return Err(fail(format!("can't resize mount point owned by another container ({})", known.owner)));
+        let place = "at /usr/share/perl5/PVE/API2/LXC.pm line 2311.";
+        return Err(fail(format!("can't resize mount point owned by another container ({}) {place}", known.owner)));
     }
-    let old = point.get("size").and_then(size_bytes).unwrap_or(known.size);
+    let old = known.size;
     let wanted = size_bytes(size.trim_start_matches('+')).unwrap_or_default();
     let new = if size.starts_with('+') { old + wanted } else { wanted };
     if new < old {

@@ -18,8 +18,18 @@ pub(in super::super) fn shown(section: &Section) -> BTreeMap<String, String> {
     shown
 }
 
+/// A snapshot has nothing pending.
+pub(in super::super) fn one_of_two(call: &Call) -> Done {
+    if call.is_on("current") && call.option("snapshot").is_some_and(|name| !name.is_empty()) {
+        let message = "cannot use 'snapshot' parameter with 'current'";
+        return Err(bad_parameters(call, &[("current", message), ("snapshot", message)]));
+    }
+    Ok(())
+}
+
 pub(super) fn config(s: &mut Session, call: &Call) -> Done<i32> {
     let id = id_at(call, 0)?;
+    one_of_two(call)?;
     let config = &here(s.world(), id)?.config;
     let section = match call.option("snapshot") {
         Some(name) => {
@@ -54,7 +64,7 @@ pub(in super::super) fn pending_entries(config: &Config, current: &BTreeMap<Stri
     let entry = |key: &String| PendingEntry {
         key: key.clone(),
         value: current.get(key).cloned(),
-        pending: config.pending.get(key).filter(|_| !config.deleted.contains_key(key)).cloned(),
+        pending: config.pending.get(key).cloned(),
         delete: config.deleted.get(key).copied(),
     };
     keys.into_iter().map(entry).collect()
@@ -70,11 +80,14 @@ pub(super) fn pending(s: &mut Session, call: &Call) -> Done<i32> {
 /// The lines of `pct pending` and `qm pending`.
 pub(in super::super) fn print_pending(s: &mut Session, entries: Vec<PendingEntry>) {
     for PendingEntry { key, value, pending, delete } in entries {
+        let shown = |text: String| if key == "description" { encode(&text) } else { text };
+        let goes = delete.is_some() && value.is_some();
         if let Some(value) = value {
-            s.print(format!("{} {key}: {value}", if delete.is_some() { "del" } else { "cur" }));
+            s.print(format!("{} {key}: {value}", if goes { "del" } else { "cur" }));
         }
-        if let Some(pending) = pending {
-            s.print(format!("new {key}: {pending}"));
+        // Of a key that goes it is not told what waits for it.
+        if let Some(pending) = pending.filter(|_| !goes) {
+            s.print(format!("new {key}: {}", shown(pending)));
         }
     }
 }
@@ -100,21 +113,23 @@ pub(super) fn list(s: &mut Session) -> Done<i32> {
 /// What `status --verbose` and the API tell about a container.
 pub(in super::super) fn status_fields(s: &Session, guest: &Guest) -> BTreeMap<&'static str, serde_json::Value> {
     let config = &guest.config.current;
-    let mib = |key: &str| config.get(key).and_then(|text| text.parse::<u64>().ok()).unwrap_or(512) << 20;
+    let mib = |key: &str, or: u64| config.get(key).and_then(|text| text.parse::<u64>().ok()).unwrap_or(or) << 20;
     let size = config.get("rootfs").and_then(|value| {
         let point = mount("rootfs", value);
         point.get("size").and_then(size_bytes)
     });
-    let cpus = config.get("cores").and_then(|cores| cores.parse().ok()).unwrap_or(s.world().cpus);
+    let limit = config.get("cores").or_else(|| config.get("cpulimit")).filter(|limit| *limit != "0");
+    let whole = |limit: &str| limit.parse::<u64>().map_or_else(|_| limit.into(), serde_json::Value::from);
+    let cpus: serde_json::Value = limit.map_or_else(|| s.world().cpus.into(), whole);
     let mut fields: BTreeMap<&'static str, serde_json::Value> = [
         ("cpu", 0.into()),
-        ("cpus", cpus.into()),
+        ("cpus", cpus),
         ("disk", 0.into()),
         ("diskread", 0.into()),
         ("diskwrite", 0.into()),
         ("maxdisk", size.unwrap_or_default().into()),
-        ("maxmem", mib("memory").into()),
-        ("maxswap", mib("swap").into()),
+        ("maxmem", mib("memory", 512).into()),
+        ("maxswap", mib("swap", 0).into()),
         ("mem", 0.into()),
         ("name", config.get("hostname").map_or_else(|| format!("CT{}", guest.id), str::to_owned).into()),
         ("netin", 0.into()),
@@ -148,7 +163,8 @@ pub(super) fn status(s: &mut Session, call: &Call) -> Done<i32> {
         s.print(format!("status: {}", if guest.running.is_some() { "running" } else { "stopped" }));
         return Ok(0);
     }
-    for (key, value) in status_fields(s, &guest) {
+    let fields = status_fields(s, &guest);
+    for (key, value) in fields.into_iter().filter(|(key, _)| *key != "cpu") {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         s.print(format!("{key}: {text}"));
     }
@@ -164,10 +180,16 @@ pub(super) fn cpusets(s: &mut Session) -> Done<i32> {
         .collect();
     if running.is_empty() {
         s.print("no running containers");
+        return Ok(0);
     }
+    let wide = running.iter().map(|id| id.to_string().len()).max().unwrap_or(0);
+    let cpus: String = (0..s.world().cpus).map(|cpu| format!(" {cpu}")).collect();
+    let line = "-".repeat(wide + 2 + cpus.len());
+    s.print(&line);
     for id in running {
-        s.print(format!("{id}:"));
+        s.print(format!("{id:>wide$}: {cpus}"));
     }
+    s.print(&line);
     Ok(0)
 }
 

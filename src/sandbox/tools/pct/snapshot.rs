@@ -100,8 +100,9 @@ pub(super) fn delsnapshot(s: &mut Session, call: &Call) -> Done<i32> {
         if !config.snapshots.contains_key(&name) {
             return Err(missing(&name));
         }
-        if !(call.is_on("force") && config.current.get("lock") == Some("snapshot")) {
-            unlocked(s.world(), id)?;
+        unlocked(s.world(), id)?;
+        if config.current.is_on("template") {
+            return Err(fail("you can't delete a snapshot if vm is a template"));
         }
         let config = &mut here_mut(s.world_mut(), id)?.config;
         config.current.set("lock", "snapshot-delete");

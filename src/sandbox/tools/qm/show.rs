@@ -22,6 +22,7 @@ pub(in super::super) fn shown(section: &Section) -> BTreeMap<String, String> {
 }
 
 pub(super) fn config(s: &mut Session, call: &Call) -> Done<i32> {
+    pct::one_of_two(call)?;
     let config = &here(s.world(), id_at(call, 0)?)?.config;
     let section = match call.option("snapshot") {
         Some(name) => {
