@@ -22,6 +22,8 @@ mod seed;
 mod survival;
 #[path = "sandbox/time.rs"]
 mod time;
+#[path = "sandbox/truth.rs"]
+mod truth;
 #[path = "sandbox/vm.rs"]
 mod vm;
 

@@ -2,12 +2,11 @@
 //!
 //! The rules are those of Perl's `Getopt::Long` as `PVE::CLIHandler` sets it up: options before, between and after the
 //! positionals, `-o` and `--o`, `--o value` and `--o=value`, booleans with an optional value, `--` ends options.
-//! Only full names are accepted, never the abbreviations that the real tools also take.
+//! What is unique may be cut short: the name of a command, and that of an option.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::format::split_list;
 use super::schema::{self, Violation, boolean};
 use super::table::{CommandSpec, Kind, Schema, Table, table, table_of};
 use super::version::Version;
@@ -86,9 +85,21 @@ fn sort_out(name: &str, spec: &CommandSpec, arguments: &[String], lenient: bool)
     let usage = usage(name, spec);
     let refuse = |message: &'static str| Refusal { stderr: format!("400 {message}\n{usage}\n"), code: BAD_ARGUMENTS };
 
-    let words = Words::sort(arguments, |option| match spec.option_in_any_case(option) {
-        Some((name, schema)) => Some((name, schema.kind)),
-        None => lenient.then(|| (option.to_owned(), Kind::String)),
+    let words = Words::sort(arguments, |option| {
+        if let Some((name, schema)) = spec.option_in_any_case(option) {
+            return Known::Option(name, schema.kind);
+        }
+        let mut longer = spec.longer_options(option);
+        match (longer.len(), lenient) {
+            (0, true) => Known::Option(option.to_owned(), Kind::String),
+            (0, false) => Known::Nothing,
+            (1, _) => {
+                let name = longer.remove(0);
+                let kind = spec.option(&name).map_or(Kind::String, |schema| schema.kind);
+                Known::Option(name, kind)
+            }
+            _ => Known::Many(longer),
+        }
     });
     if !words.complaints.is_empty() {
         let mut refusal = refuse("unable to parse option");
@@ -100,7 +111,7 @@ fn sort_out(name: &str, spec: &CommandSpec, arguments: &[String], lenient: bool)
     let options = options(spec, words.options).map_err(refuse)?;
     let mut values = given.clone();
     values.extend(options.iter().map(|(name, value)| (name.as_str(), value.clone())));
-    let found = violations(name, spec, &values);
+    let found = violations(spec, &values);
     if !found.is_empty() {
         return Err(verification_failed(&found, &usage));
     }
@@ -155,10 +166,9 @@ fn command<'a>(
 ) -> Result<(&'static str, &'static CommandSpec, &'a [String]), Refusal> {
     let mut name = String::new();
     for (at, word) in argv.iter().enumerate().take(3) {
-        if at > 0 {
-            name.push(' ');
-        }
-        name.push_str(word);
+        let whole = if at == 0 { word.clone() } else { format!("{name} {word}") };
+        let known = table.command(&whole).is_some() || table.is_prefix(&whole);
+        name = if known || at == 0 { whole } else { only_completion(table, &name, word).unwrap_or(whole) };
         if let Some((name, spec)) = table.command(&name) {
             return Ok((name, spec, &argv[at + 1..]));
         }
@@ -166,13 +176,26 @@ fn command<'a>(
             return Err(no_command(&format!("unknown command '{name}'"), argv, table));
         }
     }
-    Err(no_command("no command specified", argv, table))
+    let message = if argv.len() > 1 { format!("incomplete command '{name}'") } else { "no command specified".to_owned() };
+    Err(no_command(&message, argv, table))
+}
+
+/// The one command, or group of commands, below `name` that begins with this word.
+fn only_completion(table: &Table, name: &str, word: &str) -> Option<String> {
+    let start = format!("{name} ");
+    let below = table.commands().filter_map(|(command, _)| command.strip_prefix(&start)?.split(' ').next());
+    let mut found: Vec<&str> = below.filter(|next| next.starts_with(word)).collect();
+    found.dedup();
+    match found[..] {
+        [one] => Some(format!("{start}{one}")),
+        _ => None,
+    }
 }
 
 fn no_command(message: &str, argv: &[String], table: &Table) -> Refusal {
     let tool = argv.first().map_or("", String::as_str);
     let start = format!("{tool} ");
-    let mut stderr = format!("ERROR: {message}\n");
+    let mut stderr = format!("ERROR: {message}\nUSAGE: {tool} <COMMAND> [ARGS] [OPTIONS]\n\n");
     for (name, spec) in table.commands().filter(|(name, _)| name.starts_with(&start)) {
         stderr.push_str(&format!("       {}\n", usage(name, spec)));
     }
@@ -237,7 +260,7 @@ fn is_list(schema: &Schema) -> bool {
 }
 
 /// All that is wrong with the values of a call.
-fn violations(name: &str, spec: &CommandSpec, values: &BTreeMap<&str, String>) -> Vec<Violation> {
+fn violations(spec: &CommandSpec, values: &BTreeMap<&str, String>) -> Vec<Violation> {
     let mut found = Vec::new();
     for (name, value) in values {
         let Some(schema) = spec.option(name) else { continue };
@@ -253,13 +276,16 @@ fn violations(name: &str, spec: &CommandSpec, values: &BTreeMap<&str, String>) -
         .named()
         .filter(|(name, schema)| !schema.optional && schema.index.is_none() && !values.contains_key(name.as_str()));
     found.extend(missing.map(|(name, _)| Violation::missing(name)));
-    // `pct` looks at the container first.
-    if name == "qm set" {
-        let deleted = values.get("delete").map(|list| split_list(list)).unwrap_or_default();
-        let unknown = deleted.into_iter().filter(|option| spec.option(option.trim_start_matches('!')).is_none());
-        found.extend(unknown.map(|option| Violation::new("delete", format!("unknown option '{option}'"))));
-    }
     found
+}
+
+/// What the name of an option means.
+enum Known {
+    /// This option, with the type of its value.
+    Option(String, Kind),
+    /// It is the beginning of several.
+    Many(Vec<String>),
+    Nothing,
 }
 
 /// Words sorted into positionals and options.
@@ -272,7 +298,7 @@ struct Words {
 
 impl Words {
     /// `known` tells the proper name of an option and the type of its value.
-    fn sort(words: &[String], known: impl Fn(&str) -> Option<(String, Kind)>) -> Words {
+    fn sort(words: &[String], known: impl Fn(&str) -> Known) -> Words {
         let mut sorted = Words::default();
         let mut words = words.iter().peekable();
         while let Some(word) = words.next() {
@@ -289,9 +315,17 @@ impl Words {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 None => (option, None),
             };
-            let Some((name, kind)) = known(name) else {
-                let _ = writeln!(sorted.complaints, "Unknown option: {}", name.to_ascii_lowercase());
-                continue;
+            let (name, kind) = match known(name) {
+                Known::Option(name, kind) => (name, kind),
+                Known::Many(names) => {
+                    let name = name.to_ascii_lowercase();
+                    let _ = writeln!(sorted.complaints, "Option {name} is ambiguous ({})", names.join(", "));
+                    continue;
+                }
+                Known::Nothing => {
+                    let _ = writeln!(sorted.complaints, "Unknown option: {}", name.to_ascii_lowercase());
+                    continue;
+                }
             };
             let value = match (kind, attached) {
                 (Kind::Boolean, Some(value)) => Some(value).filter(|value| !value.is_empty()),

@@ -198,6 +198,23 @@ impl CommandSpec {
         self.option(proper).map(|schema| (proper.clone(), schema))
     }
 
+    /// All options whose name begins like this, in any case, sorted.
+    pub fn longer_options(&self, start: &str) -> Vec<String> {
+        let start = start.to_ascii_lowercase();
+        let fits = |name: &String| name.to_ascii_lowercase().starts_with(&start);
+        let numbered = |name: &str, schema: &Schema| -> Vec<String> {
+            let stem = name.trim_end_matches('N');
+            schema.index.map(|(first, last)| (first..=last).map(|n| format!("{stem}{n}")).collect()).unwrap_or_default()
+        };
+        let all = self.options.iter().flat_map(|(name, schema)| match schema.index {
+            Some(_) => numbered(name, schema),
+            None => vec![name.clone()],
+        });
+        let mut found: Vec<String> = all.filter(fits).collect();
+        found.sort();
+        found
+    }
+
     /// Options that are no positionals.
     pub fn named(&self) -> impl Iterator<Item = (&String, &Schema)> {
         self.options.iter().filter(|(name, _)| !self.positional.contains(name))

@@ -9,7 +9,7 @@ use std::path::Path;
 use phoenix::sandbox::{Options, Sandbox, World, parse_world};
 
 /// Percentage of the recorded steps that must be equal.
-const EQUAL: usize = 95;
+const EQUAL: usize = 100;
 
 /// One recorded case.
 struct Case {
@@ -352,4 +352,21 @@ fn tools_answer_as_recorded() {
     let (good, all) = (sum("", 0), sum("", 1));
     println!("all: {good} of {all} in {} cases", paths.len());
     assert!(good * 100 >= all * EQUAL, "only {good} of {all} recorded steps are equal\n{differences}");
+
+    // The page tells what was measured, no more and no less.
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/how-true-is-the-sandbox.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let told: BTreeMap<String, String> = page
+        .lines()
+        .filter_map(|line| {
+            let cells: Vec<&str> = line.strip_prefix("| `")?.split('|').map(str::trim).collect();
+            let [area, _, equal, ""] = cells[..] else { return None };
+            equal.contains(" of ").then(|| (area.trim_end_matches('`').to_owned(), equal.to_owned()))
+        })
+        .collect();
+    let found: BTreeMap<String, String> =
+        areas.iter().map(|(area, [good, all])| (area.clone(), format!("{good} of {all}"))).collect();
+    assert_eq!(told, found, "docs/how-true-is-the-sandbox.md");
+    let sentence = format!("**{good} of {all} recorded steps are equal** ({} %), in {} cases", good * 100 / all, paths.len());
+    assert!(page.contains(&sentence), "docs/how-true-is-the-sandbox.md does not say: {sentence}");
 }

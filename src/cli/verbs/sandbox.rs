@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Subcommand;
 
 use crate::cli::node::Source;
@@ -153,7 +153,9 @@ fn exec(globals: &Globals, command: &[String]) -> Result<Exit> {
     if !std::io::stdin().is_terminal() {
         std::io::stdin().lock().read_to_end(&mut stdin)?;
     }
-    let output = sandbox.exec(command, &String::from_utf8_lossy(&stdin))?;
+    // What programs inside would make of other bytes is not modelled, so none of them gets any.
+    let stdin = String::from_utf8(stdin).context("standard input of an emulated command must be UTF-8 text")?;
+    let output = sandbox.exec(command, &stdin)?;
     pass_on(&output);
     Ok(Exit::Code(output.code))
 }

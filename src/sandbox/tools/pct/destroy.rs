@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::op::Op;
+use crate::sandbox::config::Config;
 use crate::sandbox::pending::volume_of;
 use crate::sandbox::storage::{is_allocation, split};
 use crate::sandbox::{guest, pace};
@@ -21,8 +22,12 @@ pub(super) fn destroy(s: &mut Session, call: &Call) -> Done<i32> {
             s.warn(format!("forced to stop CT {id} before destroying!"));
             power::stop_now(s, id)?;
         }
-        work_for(s, pace::DESTROY)?;
         free_volumes(s, call, id)?;
+        // What is left of it until nothing names it any more.
+        let mut remains = Config::default();
+        remains.current.set("lock", "destroyed");
+        here_mut(s.world_mut(), id)?.config = remains;
+        work_for(s, pace::DESTROY)?;
         s.world_mut().remove_guest(id);
         remove_firewall(s, id);
         if call.is_on("purge") {

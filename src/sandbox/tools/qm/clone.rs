@@ -23,7 +23,11 @@ pub(super) fn clone(s: &mut Session, call: &Call) -> Done<i32> {
     }
     no_pool(call)?;
     if let Some(storage) = call.option("storage") {
-        s.world().usable_storage(storage).map_err(fail)?;
+        let storage = s.world().usable_storage(storage).map_err(fail)?;
+        if !storage.takes("images") {
+            let message = format!("storage '{}' does not support vm images", storage.id);
+            return Err(bad_parameter(call, "storage", &message));
+        }
     }
     let running = found(s.world(), source)?.running.is_some();
     // Many copies of a stopped machine are made side by side; of a running one only one.
@@ -62,14 +66,13 @@ fn prepare(world: &World, call: &Call, source: GuestId, id: GuestId) -> Done<Pla
     unlocked(world, source)?;
     let guest = here(world, source)?;
     let snapshot = call.option("snapname").map(str::to_owned);
-    let mut config = match &snapshot {
+    let config = match &snapshot {
         None => guest.config.current.clone(),
         Some(name) => {
             let taken = guest.config.snapshots.get(name).cloned();
             taken.ok_or_else(|| fail_with(2, format!("snapshot '{name}' does not exist")))?
         }
     };
-    config.description.clone_from(&guest.config.current.description);
     let full = call.option("full").map_or(!guest.config.current.is_on("template"), |full| full == "1");
     for option in ["storage", "format"] {
         if !full && call.option(option).is_some() {
@@ -87,7 +90,9 @@ fn prepare(world: &World, call: &Call, source: GuestId, id: GuestId) -> Done<Pla
         None => {}
     }
     let mut plan = Vec::new();
-    for (key, drive) in drives(&config) {
+    let mut drives = drives(&config);
+    drives.sort_by(|(a, _), (b, _)| a.cmp(b));
+    for (key, drive) in drives {
         if is_cdrom(&drive) && !is_cloud_init(&drive) {
             continue;
         }
@@ -104,14 +109,16 @@ fn check_drive(world: &World, key: &str, drive: &Properties, linked: bool, snaps
     let storage = world.storage_of(volume).ok_or_else(missing)?;
     let known = world.volumes().get(volume).ok_or_else(missing)?;
     let name = split(volume).map_or(volume, |(_, name)| name);
-    if linked && !storage.can_link_disk(name, &known.format, snapshot) {
-        return Err(fail(format!("Linked clone feature is not supported for '{volume}' ({key})")));
+    let (kind, able) = if linked {
+        ("Linked", storage.can_link_disk(name, &known.format, snapshot))
+    } else {
+        ("Full", snapshot.is_none() || is_cloud_init(drive) || storage.can_copy_snapshot())
+    };
+    if able {
+        return Ok(());
     }
-    let copied_at = snapshot.filter(|_| !linked && !is_cloud_init(drive));
-    if copied_at.is_some() && !storage.can_copy_snapshot() {
-        return Err(fail(format!("Full clone feature is not supported for a snapshot of '{volume}' ({key})")));
-    }
-    Ok(())
+    let of = if snapshot.is_some() { " a snapshot of" } else { "" };
+    Err(fail(format!("{kind} clone feature is not supported for{of} '{volume}' ({key})")))
 }
 
 /// The task.

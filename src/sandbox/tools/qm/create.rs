@@ -52,6 +52,8 @@ fn make(s: &mut Session, call: &Call, id: GuestId, options: &[(String, String)])
         match key.as_str() {
             key if is_drive(key) => {
                 let value = disk::realise(s, id, key, value)?;
+                // The next drive may look at this one.
+                here_mut(s.world_mut(), id)?.config.current.set(key, value.clone());
                 config.set(key, value);
             }
             "description" => config.description = set::description(value),
@@ -75,7 +77,14 @@ fn make(s: &mut Session, call: &Call, id: GuestId, options: &[(String, String)])
     }
     here_mut(s.world_mut(), id)?.config.current = config;
     s.commit()?;
-    if call.is_on("start") { power::start_now(s, id) } else { Ok(()) }
+    if call.is_on("start") {
+        // A machine that does not start is there all the same.
+        s.print("Execute autostart");
+        if let Err(Stop::Failed { message, .. }) = power::start_now(s, id) {
+            s.warn(message);
+        }
+    }
+    Ok(())
 }
 
 /// A machine that could not be made leaves nothing behind but what its id had `before`.

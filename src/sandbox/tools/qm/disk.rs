@@ -16,6 +16,13 @@ pub(super) fn check_storage(world: &World, call: &Call, key: &str, value: &str) 
     let drive = drive(key, value);
     let Some((id, name)) = split(file(&drive)) else { return Ok(()) };
     let storage = world.usable_storage(id).map_err(fail)?;
+    if drive.get("import-from").is_some() && !(is_allocation(name) && name.trim_matches(['0', '.']).is_empty()) {
+        let how = "use <storage ID>:0,import-from=<source>";
+        return Err(bad_parameter(call, key, &format!("'import-from' requires special syntax - {how}")));
+    }
+    if name.starts_with("iso/") && drive.get("media") != Some("cdrom") {
+        return Err(bad_parameter(call, key, "explicit 'media=cdrom' is required for iso images"));
+    }
     if !storage.takes("images") && (is_allocation(name) || name == "cloudinit") {
         return Err(bad_parameter(call, "storage", &format!("storage '{id}' does not support vm images")));
     }
@@ -36,7 +43,7 @@ pub(super) fn realise(s: &mut Session, id: GuestId, key: &str, value: &str) -> D
     if name == "cloudinit" {
         let config = &here(s.world(), id)?.config.current;
         if let Some((other, _)) = cloud_init_drive(config).filter(|(other, _)| other != key) {
-            return Err(fail(format!("cloud-init drive is already attached at '{other}'")));
+            return Err(fail(format!("{key} - cloud-init drive is already attached at '{other}'")));
         }
         let volume = cloud_init_volume(s, &storage, id, drive.get("format"))?;
         drive.set("file", volume);
@@ -200,31 +207,42 @@ pub(super) fn move_disk(s: &mut Session, call: &Call) -> Done<i32> {
     let id = id_at(call, 0)?;
     let key = call.positionals.get(1).cloned().unwrap_or_default();
     let target = call.positionals.get(2).cloned().or_else(|| call.option("storage").map(str::to_owned));
-    let Some(target) = target else { return Err(not_modelled(call)) };
+    let Some(target) = target.filter(|target| !target.is_empty()) else { return Err(not_modelled(call)) };
     here(s.world(), id)?;
-    let storage = s.world().usable_storage(&target).map_err(fail)?.clone();
     flock(s, id)?;
     unlocked(s.world(), id)?;
-    unmodified(s.world(), id, call)?;
+    if let Some(digest) = call.option("digest")
+        && here(s.world(), id)?.config.digest(GuestKind::Vm) != digest
+    {
+        return Err(fail("detected modified configuration - file changed by other user? Try again."));
+    }
     let config = &here(s.world(), id)?.config;
     let Some(value) = config.current.get(&key).map(str::to_owned) else {
         return Err(fail(format!("disk '{key}' does not exist")));
     };
-    let mut moved = drive(&key, &value);
+    // An unused volume's value is its volume alone.
+    let mut moved = drive(if number(&key, "unused").is_some() { "scsi0" } else { &key }, &value);
     let old = file(&moved).to_owned();
     if is_cdrom(&moved) {
         return Err(fail("you can't move a cdrom"));
     }
+    let missing = || fail(format!("volume '{old}' does not exist"));
     let known = s.world().volumes().get(&old).cloned();
-    let known = known.ok_or_else(|| fail(format!("volume '{old}' does not exist")))?;
-    let same_format = call.option("format").is_none_or(|format| format == known.format);
-    if split(&old).is_some_and(|(id, _)| id == storage.id) && same_format {
+    let from = split(&old).map(|(storage, _)| storage.to_owned()).unwrap_or_default();
+    let format = known.as_ref().map(|known| known.format.as_str());
+    if from == target && call.option("format").is_none_or(|asked| Some(asked) == format) {
         return Err(fail("you can't move to the same storage with same format"));
     }
+    let storage = s.world().usable_storage(&target).map_err(fail)?.clone();
+    if !storage.takes("images") {
+        return Err(bad_parameter(call, "storage", &format!("storage '{target}' does not support vm images")));
+    }
+    let known = known.ok_or_else(missing)?;
     if !known.snapshots.is_empty() && call.is_on("delete") {
         return Err(fail("you can't move a disk with snapshots and delete the source"));
     }
     task(s, Exit::Follows, |s| {
+        s.print(format!("copying volume '{old}' from current storage '{from}' to target storage '{target}'"));
         s.print(format!("create full clone of drive {key} ({old})"));
         let format = format_of(&storage, call.option("format"))?;
         let volume = s.world_mut().allocate_as(&storage, id, known.size, &format).map_err(fail)?;
@@ -232,7 +250,8 @@ pub(super) fn move_disk(s: &mut Session, call: &Call) -> Done<i32> {
         work_for(s, pace::MOVE_VOLUME)?;
         moved.set("file", volume);
         moved.set("size", size_text(known.size));
-        here_mut(s.world_mut(), id)?.config.current.set(&key, print(&key, &moved));
+        let new = if number(&key, "unused").is_some() { file(&moved).to_owned() } else { print(&key, &moved) };
+        here_mut(s.world_mut(), id)?.config.current.set(&key, new);
         if call.is_on("delete") {
             s.world_mut().remove_volume(&old);
         } else {
@@ -275,10 +294,6 @@ pub(super) fn unlink(s: &mut Session, call: &Call) -> Done<i32> {
     let id = id_at(call, 0)?;
     let keys: Vec<String> =
         call.option("idlist").map(split_list).unwrap_or_default().into_iter().map(str::to_owned).collect();
-    let known = |key: &String| crate::sandbox::disk::is_drive(key) || number(key, "unused").is_some();
-    if let Some(key) = keys.iter().find(|key| !known(key)) {
-        return Err(fail(format!("unknown option '{key}'")));
-    }
     let mut options = vec![("delete".to_owned(), keys.join(","))];
     if call.is_on("force") {
         options.push(("force".to_owned(), "1".to_owned()));

@@ -56,6 +56,14 @@ pub(super) fn is_key(name: &str) -> bool {
     !NO_KEYS.contains(&name)
 }
 
+/// Whether a machine has such a key at all.
+pub(super) fn exists(name: &str) -> bool {
+    const KEPT: [&str; 8] =
+        ["meta", "parent", "runningcpu", "runningmachine", "snaptime", "vmstate", "bootdisk", "running-nets-host-mtu"];
+    let known = |name: &str| table().command("qm set").is_some_and(|(_, spec)| spec.option(name).is_some());
+    (is_key(name) && known(name)) || KEPT.contains(&name)
+}
+
 /// Whether cloud-init reads a key.
 pub(super) fn is_cloud_init(key: &str) -> bool {
     const KEYS: [&str; 8] =

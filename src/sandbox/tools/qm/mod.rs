@@ -14,7 +14,7 @@ mod show;
 mod snapshot;
 mod template;
 
-use super::{Exit, bad_parameter, id_at, not_modelled, task, work_for};
+use super::{Exit, bad_parameter, bad_parameters, id_at, not_modelled, task, work_for};
 use crate::model::{GuestId, GuestKind};
 use crate::pve::argv::Call;
 use crate::pve::inventory::lock_path;
@@ -56,6 +56,7 @@ pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {
         "guest exec" => agent::exec(s, call),
         "guest exec-status" => agent::exec_status(s, call),
         "guest passwd" => agent::passwd(s, call),
+        "migrate" => migrate(s, call),
         "config" => show::config(s, call),
         "pending" => show::pending(s, call),
         "status" => show::status(s, call),
@@ -105,13 +106,14 @@ fn unlocked_or_skipped(s: &Session, id: GuestId, call: &Call) -> Done {
     if call.is_on("skiplock") { Ok(()) } else { unlocked(s.world(), id) }
 }
 
-/// Refuses a configuration that is not the one the caller saw.
+/// Refuses a configuration that is not the one the caller saw, in the words of `qm set` and `qm resize`.
 fn unmodified(world: &World, id: GuestId, call: &Call) -> Done {
-    let Some(digest) = call.option("digest") else { return Ok(()) };
-    if here(world, id)?.config.digest(GuestKind::Vm) == digest {
-        return Ok(());
+    match call.option("digest") {
+        Some(digest) if here(world, id)?.config.digest(GuestKind::Vm) != digest => {
+            Err(fail("checksum mismatch (file change by other user?)"))
+        }
+        _ => Ok(()),
     }
-    Err(fail("detected modified configuration - file changed by other user? Try again."))
 }
 
 /// Refuses what would take a volume from a protected machine.
@@ -133,6 +135,18 @@ fn no_pool(call: &Call) -> Done {
         Some(pool) => Err(fail(format!("403 Permission check failed (pool '{pool}' does not exist)"))),
         None => Ok(()),
     }
+}
+
+/// There is nowhere to go: what is said before anything moves.
+fn migrate(s: &mut Session, call: &Call) -> Done<i32> {
+    let target = call.positionals.get(1).map(String::as_str).unwrap_or_default();
+    super::other_node(s.world(), call, target)?;
+    let id = id_at(call, 0)?;
+    unlocked(s.world(), id)?;
+    if is_running(s, id) && !call.is_on("online") {
+        return Err(fail("can't migrate running VM without --online"));
+    }
+    Err(not_modelled(call))
 }
 
 /// Silent when there is no lock, unlike `pct unlock`.

@@ -3,6 +3,8 @@
 //! Every change is first written down as pending. What the machine can take at once then moves into force: all of it
 //! when it is stopped, some keys when it runs.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::pve::format::split_list;
 use crate::sandbox::config::number;
@@ -26,18 +28,15 @@ pub(in super::super) fn change(s: &mut Session, call: &Call, id: GuestId) -> Don
     let options = keys::options(s, call)?;
     let given: Vec<(String, String)> = options.iter().filter(|(key, _)| keys::is_key(key)).cloned().collect();
     let named = |option: &str| -> Vec<String> {
-        call.option(option).map(split_list).unwrap_or_default().into_iter().map(str::to_owned).collect()
+        let names = call.option(option).map(split_list).unwrap_or_default().into_iter();
+        names.map(|name| if name == "cdrom" { "ide2" } else { name }.to_owned()).collect()
     };
     let (deleted, reverted) = (named("delete"), named("revert"));
-    if given.is_empty() && deleted.is_empty() && reverted.is_empty() {
+    let nothing = |option: &str| call.option(option).is_none_or(|text| matches!(text, "" | "0"));
+    if given.is_empty() && nothing("delete") && nothing("revert") {
         return Err(fail("no options specified"));
     }
-    for (option, names) in [("delete", &deleted), ("revert", &reverted)] {
-        if let Some(name) = names.iter().find(|name| given.iter().any(|(key, _)| key == *name)) {
-            let message = format!("you can't use '-{name}' and -{option} {name}' at the same time");
-            return Err(bad_parameter(call, option, &message));
-        }
-    }
+    contradiction(call, &given, &deleted, &reverted)?;
     for (key, value) in given.iter().filter(|(key, _)| is_drive(key)) {
         disk::check_storage(s.world(), call, key, value)?;
     }
@@ -71,7 +70,42 @@ pub(in super::super) fn change(s: &mut Session, call: &Call, id: GuestId) -> Don
     let config = &mut here_mut(s.world_mut(), id)?.config;
     let current = config.current.clone();
     config.pending.retain(|key, value| current.get(key) != Some(value));
-    if is_running(s, id) { hotplug(s, call, id) } else { apply(s, id) }
+    if !is_running(s, id) {
+        return apply(s, id);
+    }
+    // What waits from before goes on waiting; a drive that goes or comes also changes what is booted from.
+    let mut touched: BTreeSet<String> = deleted.iter().chain(given.iter().map(|(key, _)| key)).cloned().collect();
+    touched.extend(reverted);
+    touched.insert("boot".to_owned());
+    hotplug(s, call, id, &touched)
+}
+
+/// Refuses names that nobody knows, and what is to be set, deleted or reverted at the same time.
+fn contradiction(call: &Call, given: &[(String, String)], deleted: &[String], reverted: &[String]) -> Done {
+    let is_given = |name: &str| given.iter().any(|(key, _)| key == name);
+    for name in reverted {
+        if !keys::exists(name) {
+            return Err(bad_parameter(call, "revert", &format!("unknown option '{name}'")));
+        }
+        if is_given(name) {
+            let message = format!("you can't use '-{name}' and -revert {name}' at the same time");
+            return Err(bad_parameter(call, "delete", &message));
+        }
+    }
+    for name in deleted {
+        if is_given(name) {
+            let message = format!("you can't use '-{name}' and -delete {name}' at the same time");
+            return Err(bad_parameter(call, "delete", &message));
+        }
+        if reverted.contains(name) {
+            let message = format!("you can't use '-delete {name}' and -revert {name}' at the same time");
+            return Err(bad_parameter(call, "revert", &message));
+        }
+        if !keys::exists(name) {
+            return Err(bad_parameter(call, "delete", &format!("unknown option '{name}'")));
+        }
+    }
+    Ok(())
 }
 
 /// Memory that may be taken back is less than all of it.
@@ -184,11 +218,11 @@ fn apply(s: &mut Session, id: GuestId) -> Done {
 }
 
 /// A running machine takes what it can at once; the rest stays pending, also what it refuses.
-fn hotplug(s: &mut Session, call: &Call, id: GuestId) -> Done {
+fn hotplug(s: &mut Session, call: &Call, id: GuestId, touched: &BTreeSet<String>) -> Done {
     let config = here(s.world(), id)?.config.clone();
     let mut refused = Vec::new();
     let boots_from = boot_order(&config.current);
-    for (key, force) in &config.deleted {
+    for (key, force) in config.deleted.iter().filter(|(key, _)| touched.contains(*key)) {
         if is_drive(key) && boots_from.contains(key) && !is_cdrom(&drive(key, config.current.get(key).unwrap_or(""))) {
             refused.push(format!("{key}: hotplug problem - can't unplug bootdisk '{key}'"));
             continue;
@@ -199,7 +233,7 @@ fn hotplug(s: &mut Session, call: &Call, id: GuestId) -> Done {
             here_mut(s.world_mut(), id)?.config.deleted.remove(key);
         }
     }
-    for (key, value) in &config.pending {
+    for (key, value) in config.pending.iter().filter(|(key, _)| touched.contains(*key)) {
         let medium = is_drive(key) && config.current.get(key).is_some_and(|old| swaps_medium(key, old, value));
         if let Some(bridge) = missing_bridge(s, key, value) {
             refused.push(format!("{key}: hotplug problem - bridge '{bridge}' does not exist"));
@@ -211,10 +245,11 @@ fn hotplug(s: &mut Session, call: &Call, id: GuestId) -> Done {
             here_mut(s.world_mut(), id)?.config.pending.remove(key);
         }
     }
-    match refused.first().and_then(|refused| refused.split_once(": ")) {
-        Some((key, message)) => Err(bad_parameter(call, key, message)),
-        None => Ok(()),
+    if refused.is_empty() {
+        return Ok(());
     }
+    let refused: Vec<(&str, &str)> = refused.iter().filter_map(|refused| refused.split_once(": ")).collect();
+    Err(bad_parameters(call, &refused))
 }
 
 /// Whether only the medium in a CD drive changes.
