@@ -176,7 +176,8 @@ fn command<'a>(
             return Err(no_command(&format!("unknown command '{name}'"), argv, table));
         }
     }
-    let message = if argv.len() > 1 { format!("incomplete command '{name}'") } else { "no command specified".to_owned() };
+    let message =
+        if argv.len() > 1 { format!("incomplete command '{name}'") } else { "no command specified".to_owned() };
     Err(no_command(&message, argv, table))
 }
 

@@ -181,7 +181,9 @@ impl Config {
     pub fn coming(&self) -> Section {
         let mut coming = self.current.clone();
         coming.keys.extend(self.pending.clone());
-        for key in self.deleted.keys().filter(|key| !matches!(coming.get(key), Some("" | "0"))).cloned().collect::<Vec<_>>() {
+        for key in
+            self.deleted.keys().filter(|key| !matches!(coming.get(key), Some("" | "0"))).cloned().collect::<Vec<_>>()
+        {
             coming.keys.remove(&key);
         }
         coming

@@ -127,7 +127,7 @@ fn act(world: &mut World, core: &Core, name: &str, (kind, id): (GuestKind, Guest
         return;
     }
     let started = match kind {
-        GuestKind::Lxc => guest::start(world, core, id, now),
+        GuestKind::Lxc => guest::start(world, core, id, now).map_err(|trouble| trouble.message),
         GuestKind::Vm => vm::check(world, id).and_then(|()| vm::start(world, core, id, now)),
     };
     if started.is_err()

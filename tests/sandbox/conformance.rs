@@ -367,6 +367,7 @@ fn tools_answer_as_recorded() {
     let found: BTreeMap<String, String> =
         areas.iter().map(|(area, [good, all])| (area.clone(), format!("{good} of {all}"))).collect();
     assert_eq!(told, found, "docs/how-true-is-the-sandbox.md");
-    let sentence = format!("**{good} of {all} recorded steps are equal** ({} %), in {} cases", good * 100 / all, paths.len());
+    let sentence =
+        format!("**{good} of {all} recorded steps are equal** ({} %), in {} cases", good * 100 / all, paths.len());
     assert!(page.contains(&sentence), "docs/how-true-is-the-sandbox.md does not say: {sentence}");
 }

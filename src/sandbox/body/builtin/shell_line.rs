@@ -310,11 +310,7 @@ fn tokens(line: &str) -> Result<Vec<Token>, Beyond> {
 }
 
 /// What follows a `$`.
-fn dollar(
-    chars: &mut std::iter::Peekable<std::str::Chars>,
-    word: &mut Builder,
-    quoted: bool,
-) -> Result<(), Beyond> {
+fn dollar(chars: &mut std::iter::Peekable<std::str::Chars>, word: &mut Builder, quoted: bool) -> Result<(), Beyond> {
     let mut name = String::new();
     match chars.peek() {
         Some('{') => {
@@ -404,8 +400,22 @@ mod tests {
     #[test]
     fn what_a_small_shell_cannot_do_is_refused() {
         for line in [
-            "if true; then echo; fi", "for i in 1; do :; done", "echo $(id)", "echo `id`", "ls *", "(true)", "sleep 1 &",
-            "cat <<E\nE", "echo ${x:-1}", "a ||", "| a", "exec true", "echo 'open", "echo ~", "a;;b", "$((1))",
+            "if true; then echo; fi",
+            "for i in 1; do :; done",
+            "echo $(id)",
+            "echo `id`",
+            "ls *",
+            "(true)",
+            "sleep 1 &",
+            "cat <<E\nE",
+            "echo ${x:-1}",
+            "a ||",
+            "| a",
+            "exec true",
+            "echo 'open",
+            "echo ~",
+            "a;;b",
+            "$((1))",
         ] {
             assert_eq!(shape(line), "beyond", "{line}");
         }

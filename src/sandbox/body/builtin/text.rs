@@ -45,7 +45,9 @@ pub(super) fn head(call: &ProgramCall, within: &mut Within) -> Option<Output> {
     let (count, bytes, file) = amount(&words(call))?;
     Some(match input(call, within, file) {
         Ok(text) if bytes => Output::success(text[..count.min(text.len())].to_vec()),
-        Ok(text) => Output::success(text.split_inclusive(|b| *b == b'\n').take(count).flatten().copied().collect::<Vec<u8>>()),
+        Ok(text) => {
+            Output::success(text.split_inclusive(|b| *b == b'\n').take(count).flatten().copied().collect::<Vec<u8>>())
+        }
         Err(output) => output,
     })
 }

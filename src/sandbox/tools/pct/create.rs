@@ -3,8 +3,8 @@
 use super::*;
 use crate::sandbox::config::{Config, number};
 use crate::sandbox::guest::{self, is_host_path, is_on_node, mount};
-use crate::sandbox::pace;
 use crate::sandbox::mount_point;
+use crate::sandbox::pace;
 use crate::sandbox::storage::{Volume, is_allocation, split};
 use crate::sandbox::world::{Guest, Template, World, body_of};
 
@@ -126,14 +126,7 @@ fn volumes(world: &World, call: &Call) -> Done<Wanted> {
 }
 
 /// The task: allocates, unpacks, sets up. Answers the number of warnings.
-fn make(
-    s: &mut Session,
-    call: &Call,
-    id: GuestId,
-    archive: &str,
-    volumes: &Wanted,
-    values: &Wanted,
-) -> Done<u32> {
+fn make(s: &mut Session, call: &Call, id: GuestId, archive: &str, volumes: &Wanted, values: &Wanted) -> Done<u32> {
     let mut points = Vec::new();
     for (key, value) in volumes {
         let (value, _) = mount_point::realise(s.world_mut(), id, key, value).map_err(fail)?;

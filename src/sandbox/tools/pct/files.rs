@@ -74,13 +74,7 @@ fn mode(call: &Call) -> Result<Option<u32>, String> {
 }
 
 /// Writes a file in place: an existing one keeps owner and mode unless told otherwise.
-fn put(
-    body: &mut Body,
-    around: &mut Around,
-    call: &Call,
-    path: &str,
-    bytes: Vec<u8>,
-) -> Result<(), String> {
+fn put(body: &mut Body, around: &mut Around, call: &Call, path: &str, bytes: Vec<u8>) -> Result<(), String> {
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     if let Ok(OpValue::Accounts { users, groups }) = body.perform(&Op::Accounts, around).result {
         let number = |name: &str| name.bytes().all(|b| b.is_ascii_digit());

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::sandbox::guest::{is_host_path, mount};
-use crate::sandbox::{mount_point, pace};
 use crate::sandbox::storage::{size_bytes, size_text};
+use crate::sandbox::{mount_point, pace};
 
 pub(super) fn resize(s: &mut Session, call: &Call) -> Done<i32> {
     let id = id_at(call, 0)?;

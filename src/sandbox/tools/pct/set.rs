@@ -316,9 +316,9 @@ fn refusal(s: &mut Session, id: GuestId, key: &str, value: &str) -> Option<Strin
             return None;
         }
         // An interface that keeps its name and address stays, and only its bridge is looked for.
-        let stays = current.map(|old| nic(&old)).is_some_and(|old| {
-            old.get("hwaddr") == new.get("hwaddr") && old.get("name") == new.get("name")
-        });
+        let stays = current
+            .map(|old| nic(&old))
+            .is_some_and(|old| old.get("hwaddr") == new.get("hwaddr") && old.get("name") == new.get("name"));
         return Some(if stays {
             format!("interface {bridge} does not exist\n")
         } else {

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::sandbox::guest::{is_host_path, mount};
-use crate::sandbox::{mount_point, pace};
 use crate::sandbox::storage::{base_name, split};
+use crate::sandbox::{mount_point, pace};
 
 pub(super) fn template(s: &mut Session, call: &Call) -> Done<i32> {
     let id = id_at(call, 0)?;
