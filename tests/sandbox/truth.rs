@@ -495,7 +495,7 @@ fn a_machine_says_what_it_cannot_do_in_its_own_words() {
         @ qm snapshot 201 one --description then
         @ qm clone 201 203 --snapname one
         $ qm config 203
-        > boot: order=scsi0
+        > boot:
         > description: then
         > ..
         ",
