@@ -8,6 +8,7 @@ pub mod artifact;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod declare;
 pub mod engine;
 pub mod event;
 pub mod finding;

@@ -32,6 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "script", "finding",
         ],
     ),
+    ("declare", &["model", "finding", "command", "op", "plan", "pve", "config", "host", "engine"]),
     (
         "testing",
         &[

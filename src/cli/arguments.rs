@@ -106,6 +106,7 @@ pub enum Verb {
     Health(verbs::health::Args),
     Graph(verbs::graph::Args),
     Check(verbs::check::Args),
+    Init(verbs::init::Args),
     Config(verbs::config::Args),
     Feature(verbs::feature::Args),
     Sandbox(verbs::sandbox::Args),

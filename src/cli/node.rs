@@ -131,6 +131,22 @@ pub fn look(session: &Session) -> Result<HostHandle> {
     open(session, Ground::Real, &Interrupt::new())
 }
 
+/// The node without any configuration, only to look at it. An emulated one without a world of its own is as Proxmox's
+/// installer makes it.
+///
+/// # Errors
+/// When it is not there or cannot be read.
+pub fn bare(globals: &Globals) -> Result<HostHandle> {
+    let (library, _) = super::session::library(globals);
+    match wherever(globals)? {
+        Where::Local => Ok(Arc::new(local(&Interrupt::new())?)),
+        Where::Sandbox(Some(path)) => {
+            Ok(Arc::new(Sandbox::open(&path, World::installed, options(globals, &library)?)?))
+        }
+        Where::Sandbox(None) => Ok(Arc::new(Sandbox::in_memory(World::installed(), options(globals, &library)?))),
+    }
+}
+
 /// What is on the node.
 ///
 /// # Errors

@@ -40,6 +40,6 @@ mod vm;
 
 pub use asked::{Asked, AskedField, Kind};
 pub use dir::Dir;
-pub use load::{FieldsByFile, Loaded, fields, load};
+pub use load::{FieldsByFile, HYPERVISOR, LXC, Loaded, VM, fields, load};
 pub use places::Places;
 pub use show::resolve_show;

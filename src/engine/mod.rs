@@ -39,7 +39,7 @@ mod unsupported;
 
 pub use drift::drift;
 pub use failure::StepError;
-pub use preflight::{Locate, Preflight, Spot};
+pub use preflight::{Locate, Preflight, Spot, cpus, memory_total};
 pub use record::Record;
 pub use run::{Ask, Consent, Engine, EngineError, Options, observe, run};
 pub use sight::Sight;

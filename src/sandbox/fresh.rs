@@ -7,6 +7,7 @@ use super::config::Config;
 use super::disk;
 use super::guest::mount;
 use super::ha::Resource as HaResource;
+use super::neighbours::Neighbour;
 use super::node_files;
 use super::pending::volume_of;
 use super::storage::{Storage, Volume, is_base, size_bytes, split};
@@ -93,6 +94,32 @@ impl World {
         world.gateway = site.node.gateway;
         world.add_gateways(site);
         world.add_what_guests_need(site);
+        world
+    }
+
+    /// A node as Proxmox's installer makes it, with one container template.
+    pub fn installed() -> World {
+        let storage = |id: &str, kind: &str, path: &str, content: &[&str]| Storage {
+            id: id.to_owned(),
+            kind: kind.to_owned(),
+            path: path.to_owned(),
+            content: content.iter().map(|word| (*word).to_owned()).collect(),
+            size: None,
+            disable: false,
+            can: serde_json::Value::Null,
+        };
+        let mut world = World::empty("pve");
+        world.about = Some("An emulated Proxmox VE node, as it is installed.".to_owned());
+        world.storages = vec![
+            storage("local", "dir", "/var/lib/vz", &["backup", "import", "iso", "vztmpl"]),
+            storage("local-zfs", "zfspool", "rpool/data", &["images", "rootdir"]),
+        ];
+        world.bridges = vec![Bridge { name: "vmbr0".to_owned(), address: Some("192.0.2.2/24".to_owned()), mtu: 1500 }];
+        let gateway = std::net::Ipv4Addr::new(192, 0, 2, 1);
+        world.gateway = Some(gateway.into());
+        world.neighbours = vec![Neighbour::router(gateway)];
+        world.resolv_conf = format!("nameserver {gateway}\n");
+        world.add_template("local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst");
         world
     }
 

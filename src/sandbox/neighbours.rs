@@ -28,6 +28,13 @@ fn router() -> String {
     "02:00:00:00:00:01".to_owned()
 }
 
+impl Neighbour {
+    /// A router with this address.
+    pub(super) fn router(address: Ipv4Addr) -> Neighbour {
+        Neighbour { address, mac: router() }
+    }
+}
+
 /// What the kernel waits for those that are silent.
 const PATIENCE: Duration = Duration::from_millis(1200);
 
@@ -63,7 +70,7 @@ impl World {
             let own = site.node.address.is_some_and(|own| own.address == gateway);
             let known = self.neighbours.iter().any(|other| IpAddr::from(other.address) == gateway);
             if let (IpAddr::V4(address), false, false) = (gateway, own, known) {
-                self.neighbours.push(Neighbour { address, mac: router() });
+                self.neighbours.push(Neighbour::router(address));
             }
         }
     }

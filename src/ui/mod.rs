@@ -5,6 +5,7 @@
 //! Text is always drawn with colours; the stream it is printed to takes them out where they do not belong.
 
 pub mod cases;
+pub mod choices;
 pub mod failure;
 pub mod findings;
 pub mod health;

@@ -30,6 +30,12 @@ pub fn note(text: &str) {
     let _gone_reader = stream.write_all(text.as_bytes());
 }
 
+/// Columns of the terminal of standard error, if it is one.
+pub fn columns() -> Option<usize> {
+    let size = std::io::stderr().is_terminal().then(|| tcgetwinsize(std::io::stderr()).ok()).flatten()?;
+    (size.ws_col > 0).then(|| size.ws_col.into())
+}
+
 /// The terminal of standard error. Colours are taken out where they are not wished, control codes are not.
 #[derive(Debug)]
 pub struct StandardError {

@@ -35,9 +35,31 @@ pub fn fill(text: &str, room: usize) -> String {
     fitted + " ".repeat(missing).as_str()
 }
 
+/// The words of a text on lines of at most so many columns; a longer word has a line of its own.
+pub fn wrapped(text: &str, room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if columns(line) + 1 + columns(word) <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_wrapped() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("incomprehensible it is", 5), ["incomprehensible", "it is"]);
+        assert!(wrapped(" ", 5).is_empty());
+    }
 
     #[test]
     fn wide_characters_count_twice_and_are_never_halved() {

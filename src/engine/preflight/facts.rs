@@ -123,13 +123,13 @@ fn stat_of(result: &OpResult) -> Option<&Stat> {
 }
 
 /// Bytes of `MemTotal:  65536 kB`.
-fn memory_total(meminfo: &str) -> Option<u64> {
+pub fn memory_total(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? << 10)
 }
 
 /// How many CPUs `0-3,6` are.
-fn cpus(online: &str) -> Option<u32> {
+pub fn cpus(online: &str) -> Option<u32> {
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         Some(last.parse::<u32>().ok()?.checked_sub(first.parse().ok()?)? + 1)

@@ -24,6 +24,7 @@ mod tools;
 use std::collections::BTreeMap;
 
 use self::facts::Facts;
+pub use self::facts::{cpus, memory_total};
 use super::run::{EngineError, observe};
 use super::sight::Sight;
 use crate::finding::{Finding, Place};
