@@ -8,6 +8,7 @@ mod conformance;
 mod corpora;
 mod create;
 mod create_vm;
+mod declare;
 mod engine;
 mod failures;
 mod features;

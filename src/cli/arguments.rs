@@ -107,6 +107,7 @@ pub enum Verb {
     Graph(verbs::graph::Args),
     Check(verbs::check::Args),
     Init(verbs::init::Args),
+    Import(verbs::import::Args),
     Config(verbs::config::Args),
     Feature(verbs::feature::Args),
     Sandbox(verbs::sandbox::Args),

@@ -49,6 +49,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Verb::Graph(args) => verbs::graph::run(&globals, &args),
         Verb::Check(args) => verbs::check::run(&globals, &args),
         Verb::Init(args) => verbs::init::run(&globals, &args),
+        Verb::Import(args) => verbs::import::run(&globals, &args),
         Verb::Config(args) => verbs::config::run(&globals, &args),
         Verb::Feature(args) => verbs::feature::run(&globals, &args),
         Verb::Completions(args) => verbs::completions::run(&args),

@@ -140,6 +140,7 @@ pub fn bare(globals: &Globals) -> Result<HostHandle> {
     let (library, _) = super::session::library(globals);
     match wherever(globals)? {
         Where::Local => Ok(Arc::new(local(&Interrupt::new())?)),
+        Where::Ssh(address) => Ok(Arc::new(remote(globals, &address, &Interrupt::new())?)),
         Where::Sandbox(Some(path)) => {
             Ok(Arc::new(Sandbox::open(&path, World::installed, options(globals, &library)?)?))
         }

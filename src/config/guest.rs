@@ -91,6 +91,15 @@ pub fn common(fields: &Fields, id: GuestId, kind: GuestKind) -> Guest {
     }
 }
 
+/// Whether somebody else made the guest, so that nothing else says what it is made from.
+pub fn is_imported(fields: &Fields, has_origin: bool) -> bool {
+    let imported = fields.flag_or("imported", false);
+    if imported && has_origin {
+        fields.reject("two-origins", "imported", "says that somebody else made it: a guest has one origin");
+    }
+    imported && !has_origin
+}
+
 fn role(word: &str) -> Role {
     match word {
         "ca" => Role::Ca,

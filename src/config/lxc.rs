@@ -30,6 +30,7 @@ fn draft<'a>(file: &'a File, member: &'a Member, defaults: &Nvidia) -> Option<Dr
     let fields = Fields::of_member(file, member, "lxc_configs.ID")?;
     let mut guest = guest::common(&fields, id, GuestKind::Lxc);
     guest.origin = origin(&fields);
+    let made = !guest.is_imported();
     for (name, hint) in [
         ("cores", "the number of CPU cores, for example 2"),
         ("memory_mb", "the memory in MiB, for example 2048"),
@@ -37,14 +38,17 @@ fn draft<'a>(file: &'a File, member: &'a Member, defaults: &Nvidia) -> Option<Dr
         ("storage_size_gb", "the size of the root disk in GiB"),
         ("network_config", "name, bridge, ip and gw of the network interface"),
     ] {
-        fields.require(name, hint);
+        if made {
+            fields.require(name, hint);
+        }
     }
-    guest.cores = fields.whole("cores", 1..=8192).unwrap_or(1);
-    guest.memory_mb = fields.whole("memory_mb", 16..=u64::from(u32::MAX)).unwrap_or(512);
+    let usual = |number: u32| if made { number } else { 0 };
+    guest.cores = fields.whole("cores", 1..=8192).unwrap_or(usual(1));
+    guest.memory_mb = fields.whole("memory_mb", 16..=u64::from(u32::MAX)).unwrap_or(usual(512));
     guest.swap_mb = fields.whole("swap_mb", 0..=u64::from(u32::MAX));
     guest.root = RootDisk {
         storage: fields.string("storage_pool").unwrap_or_default(),
-        size_gb: fields.whole("storage_size_gb", 1..=disks::MOST_GB).unwrap_or(8),
+        size_gb: fields.whole("storage_size_gb", 1..=disks::MOST_GB).unwrap_or(usual(8)),
         options: options::of_disk(&fields, GuestKind::Lxc),
     };
     network(&fields, &mut guest);
@@ -70,6 +74,9 @@ fn draft<'a>(file: &'a File, member: &'a Member, defaults: &Nvidia) -> Option<Dr
 fn origin(fields: &Fields) -> Origin {
     let source = guest::id(fields, "clone_from_ctid");
     let template = fields.string("template");
+    if guest::is_imported(fields, source.is_some() || template.is_some()) {
+        return Origin::Existing;
+    }
     match (source, &template) {
         (Some(_), Some(_)) => {
             let finding = Finding::error("two-origins", "a guest has one origin: `clone_from_ctid` or `template`")

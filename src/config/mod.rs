@@ -21,6 +21,7 @@ mod file;
 mod firewall;
 mod guest;
 mod hypervisor;
+mod insert;
 mod json;
 mod legacy;
 mod load;
@@ -40,6 +41,8 @@ mod vm;
 
 pub use asked::{Asked, AskedField, Kind};
 pub use dir::Dir;
+pub use insert::{InsertError, insert};
 pub use load::{FieldsByFile, HYPERVISOR, LXC, Loaded, VM, fields, load};
+pub use options::{fields_of as option_fields, is_listed as is_listed_option};
 pub use places::Places;
 pub use show::resolve_show;

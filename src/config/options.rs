@@ -223,6 +223,11 @@ fn refusal(kind: GuestKind, name: &str) -> Option<&'static str> {
         .or_else(|| NO_KEYS.contains(&name).then_some("it is an option of the command, not a key of the configuration"))
 }
 
+/// Whether a key of the configuration may stand in `pct_options` or `qm_options`.
+pub fn is_listed(kind: GuestKind, key: &str) -> bool {
+    refusal(kind, key).is_none()
+}
+
 /// `STORAGE:SIZE`.
 fn allocates(value: &str) -> bool {
     let volume = value.split(',').next().unwrap_or_default();

@@ -12,7 +12,7 @@ pub fn resolve(site: &mut Site, drafts: &mut [Draft]) {
     for draft in drafts.iter_mut() {
         template(draft, &site.node.storages);
         snapshots_of_templates(draft);
-        if draft.guest.kind == GuestKind::Vm && draft.guest.search_domain.is_none() {
+        if draft.guest.kind == GuestKind::Vm && draft.guest.search_domain.is_none() && !draft.guest.is_imported() {
             draft.guest.search_domain = Some(site.domain.clone()).filter(|domain| !domain.is_empty());
         }
     }

@@ -63,18 +63,23 @@ fn draft<'a>(file: &'a File, item: &'a Value, defaults: &Defaults) -> Option<Dra
     fields.place = fields.span("vmid");
     let mut guest = guest::common(&fields, id, GuestKind::Vm);
     guest.origin = origin(&fields);
-    guest.cores = fields.whole("cores", 1..=8192).or(defaults.cores).unwrap_or(1);
-    guest.memory_mb = fields.whole("memory_mb", 16..=u64::from(u32::MAX)).or(defaults.memory_mb).unwrap_or(512);
+    // Of a machine that somebody else made only counts what is said of itself.
+    let nothing = Defaults::default();
+    let made = !guest.is_imported();
+    let defaults = if made { defaults } else { &nothing };
+    let usual = |number: u32| if made { number } else { 0 };
+    guest.cores = fields.whole("cores", 1..=8192).or(defaults.cores).unwrap_or(usual(1));
+    guest.memory_mb = fields.whole("memory_mb", 16..=u64::from(u32::MAX)).or(defaults.memory_mb).unwrap_or(usual(512));
     let undeclared = match guest.origin {
         Origin::Image(_) if file.lenient() => Some(IMAGE_GB),
         _ => defaults.disk_size_gb,
     };
     guest.root = RootDisk {
         storage: fields.string("storage_pool").or_else(|| defaults.storage.clone()).unwrap_or_default(),
-        size_gb: fields.whole("disk_size_gb", 1..=disks::MOST_GB).or(undeclared).unwrap_or(IMAGE_GB),
+        size_gb: fields.whole("disk_size_gb", 1..=disks::MOST_GB).or(undeclared).unwrap_or(usual(IMAGE_GB)),
         options: options::of_disk(&fields, GuestKind::Vm),
     };
-    if guest.root.storage.is_empty() {
+    if guest.root.storage.is_empty() && made {
         fields.require_here("storage_pool", "the Proxmox storage of the disk, here or in `vm_defaults`");
     }
     network(&fields, &mut guest, defaults);
@@ -92,7 +97,9 @@ fn draft<'a>(file: &'a File, item: &'a Value, defaults: &Defaults) -> Option<Dra
     guest.vm.nfs = fields.maps("volumes").into_iter().filter_map(nfs_volume).collect();
     guest.vm.stacks = stacks(&fields);
     options::listed(&fields, GuestKind::Vm, &mut guest.options, &mut Default::default());
-    agent(&fields, &guest);
+    if made {
+        agent(&fields, &guest);
+    }
     guest.vm.portainer_environment = fields.string("portainer_environment_name");
     guest.vm.portainer_agent_hostname = fields.string("portainer_agent_hostname");
     fields.unused("count", Kind::Whole);
@@ -105,6 +112,9 @@ fn origin(fields: &Fields) -> Origin {
     let named = fields.string("template_image").map(|image| ("template_image", image));
     let named = fields.string("template").map(|image| ("template", image)).or(named);
     let sha256 = sha256(fields);
+    if guest::is_imported(fields, source.is_some() || named.is_some()) {
+        return Origin::Existing;
+    }
     match (source, named) {
         (Some(_), Some(_)) => {
             fields.reject(
@@ -187,7 +197,7 @@ fn sha256(fields: &Fields) -> Option<String> {
 
 fn network(fields: &Fields, guest: &mut Guest, defaults: &Defaults) {
     let bridge = fields.string("network_bridge").or_else(|| defaults.bridge.clone());
-    if bridge.is_none() {
+    if bridge.is_none() && !guest.is_imported() {
         fields.require_here("network_bridge", "a bridge of the node, here or in `vm_defaults`");
     }
     let Some(network) = fields.map("network_config") else {
@@ -195,7 +205,7 @@ fn network(fields: &Fields, guest: &mut Guest, defaults: &Defaults) {
         return;
     };
     let nic = nics::first(fields, &network, bridge, guest);
-    if nic.address.cidr().is_some() {
+    if nic.address.cidr().is_some() && !guest.is_imported() {
         network.require_here("gw", "the default gateway, which a static address needs");
     }
     guest.nics.push(nic);

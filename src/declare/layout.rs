@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 /// Maps and lists that fit into so many columns stay on one line.
-const WIDTH: usize = 120;
+const WIDTH: usize = 170;
 const STEP: usize = 4;
 
 /// A whole file.

@@ -6,9 +6,11 @@
 //! | `survey` | what the node offers: storages, networks, templates, who is there |
 //! | `choice` | what is chosen of it, and why |
 //! | `minimal`, `platform` | the two starting configurations |
+//! | `guest` | the declaration of one guest that is there |
 //! | `layout` | how JSON is laid out in configuration files |
 
 mod choice;
+mod guest;
 mod layout;
 mod minimal;
 mod platform;
@@ -19,6 +21,7 @@ use std::net::Ipv4Addr;
 use serde::Serialize;
 
 pub use choice::Unable;
+pub use guest::{Declared, Left, declare};
 pub use survey::Survey;
 
 use crate::host::Host;

@@ -156,7 +156,8 @@ fn takes(course: Course, life: &Life, step: &Step) -> bool {
 
 fn course(life: &mut Life) -> Result<Course> {
     let provisions = life.planned.steps.contains(&Step::Define);
-    let there = provisions && life.standing == Standing::Ours && life.present().is_some();
+    let known = matches!(life.standing, Standing::Ours | Standing::Adopted);
+    let there = provisions && known && life.present().is_some();
     let target = life.planned.wanted == Wanted::Target;
     if there && life.defined()?.config.is_template() {
         // The last step of a template's life is the one that cannot be half done: whatever came before it is done.

@@ -38,6 +38,8 @@ pub enum Origin {
     Clone(GuestId),
     /// A cloud image.
     Image(Image),
+    /// Somebody else made it: it is there, or there is none. What is not declared of it is left as it is.
+    Existing,
 }
 
 /// A cloud image: a disk with an operating system that cloud-init sets up.
@@ -194,9 +196,9 @@ pub struct Guest {
     pub is_template: bool,
     /// Where it comes from.
     pub origin: Origin,
-    /// CPU cores.
+    /// CPU cores; 0: not declared, of guests that somebody else made.
     pub cores: u32,
-    /// Memory in MiB.
+    /// Memory in MiB; 0: not declared, of guests that somebody else made.
     pub memory_mb: u32,
     /// Swap in MiB (containers).
     pub swap_mb: Option<u32>,
@@ -250,6 +252,11 @@ impl Guest {
     /// The first declared address, without prefix.
     pub fn ip(&self) -> Option<std::net::IpAddr> {
         self.nics.iter().find_map(|nic| nic.address.cidr()).map(|cidr| cidr.address)
+    }
+
+    /// Whether somebody else made it.
+    pub fn is_imported(&self) -> bool {
+        self.origin == Origin::Existing
     }
 
     /// Whether a running guest is wanted: not a template, and no clone source that is not started at boot.

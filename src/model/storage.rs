@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The root disk of a container, or the system disk of a virtual machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootDisk {
-    /// Proxmox storage id.
+    /// Proxmox storage id; empty: not declared, of guests that somebody else made.
     pub storage: String,
-    /// Size in GiB.
+    /// Size in GiB; 0: not declared, of guests that somebody else made.
     pub size_gb: u32,
     /// Other parts of the disk's value by Proxmox's name: `discard` -> `on`, `mountoptions` -> `noatime`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

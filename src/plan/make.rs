@@ -204,6 +204,20 @@ pub fn one_script(site: &Site, catalogue: &Catalogue, id: GuestId, script: Scrip
     Ok(plan)
 }
 
+/// A plan that only takes guests over: the mark, and settings that differ.
+///
+/// # Errors
+/// When a guest is not declared.
+pub fn adoption(site: &Site, catalogue: &Catalogue, ids: &[GuestId]) -> Result<Plan, PlanError> {
+    let adopt = ids.iter().copied().collect();
+    let request = Request { no_deps: true, adopt, ..Request::new(Verb::Create, ids.iter().copied()) };
+    let mut plan = make(site, catalogue, &request)?;
+    for guest in &mut plan.guests {
+        guest.steps.retain(|step| matches!(step, Step::Define | Step::Configure));
+    }
+    Ok(plan)
+}
+
 fn plan_guest(
     site: &Site,
     guest: &Guest,

@@ -17,4 +17,4 @@ pub mod order;
 pub mod steps;
 
 pub use graph::{Edge, Graph, Why};
-pub use make::{Plan, PlanError, PlannedGuest, Request, Rest, Verb, Wanted, make, one_script};
+pub use make::{Plan, PlanError, PlannedGuest, Request, Rest, Verb, Wanted, adoption, make, one_script};

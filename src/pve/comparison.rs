@@ -339,7 +339,7 @@ impl<'a> Comparison<'a> {
         self.ours.insert(key.to_owned());
         let source = present.get("volume").or_else(|| present.get("file"));
         let lies_on = source.and_then(|volume| volume.split_once(':')).map(|(storage, _)| storage);
-        if let Some(other) = lies_on.filter(|other| *other != storage) {
+        if let Some(other) = lies_on.filter(|other| *other != storage && !storage.is_empty()) {
             let (from, to) = (Some(other.to_owned()), Some(storage.to_owned()));
             let verb = match self.rules.kind {
                 GuestKind::Lxc => "pct move-volume",
@@ -349,7 +349,7 @@ impl<'a> Comparison<'a> {
             self.changes.rebuild(format!("{key} storage"), from, to, &way);
         }
         let wanted = u64::from(size_gb) * GIB;
-        let Some(is) = bytes(present).filter(|is| *is != wanted) else { return };
+        let Some(is) = bytes(present).filter(|is| *is != wanted && wanted > 0) else { return };
         let grows = is < wanted;
         if !grows && of_source.and_then(bytes).is_some_and(|inherited| is <= inherited) {
             return;

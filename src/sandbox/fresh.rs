@@ -85,7 +85,7 @@ impl World {
             match &guest.origin {
                 Origin::Template(archive) => world.add_template(archive),
                 Origin::Image(image) => world.add_image(image),
-                Origin::Clone(_) => {}
+                Origin::Clone(_) | Origin::Existing => {}
             }
             world.add_paths(guest);
         }
@@ -138,6 +138,13 @@ impl World {
                 let text = format!("{}{lines}", node_files::SUBORDINATE);
                 self.files.entry(file.to_owned()).or_insert(NodeFile::Text(text));
             }
+        }
+        let snippets = self.storages.iter().any(|storage| storage.takes("snippets"));
+        let of_images = guests().any(|guest| matches!(guest.origin, Origin::Image(_)));
+        if let Some(files) =
+            self.storages.iter_mut().find(|storage| storage.is_path_based()).filter(|_| of_images && !snippets)
+        {
+            files.content.push("snippets".to_owned());
         }
         if site.node.firewall.enabled {
             let text = "[OPTIONS]\n\nenable: 1\n".to_owned();
@@ -213,7 +220,7 @@ impl World {
             let file = match &guest.origin {
                 Origin::Template(archive) => Some((archive, "vztmpl")),
                 Origin::Image(image) if !image.source.contains("://") => Some((&image.source, "import")),
-                Origin::Image(_) | Origin::Clone(_) => None,
+                Origin::Image(_) | Origin::Clone(_) | Origin::Existing => None,
             };
             if let Some(((storage, _), content)) = file.and_then(|(file, content)| Some((split(file)?, content))) {
                 self.need_storage(storage, &[content]);

@@ -9,6 +9,7 @@ use super::core::{Core, State};
 use super::fault::{Doom, Fate, Fault, When};
 use super::file::{Store, WorldFile, WorldFileError};
 use super::programs::{NoPrograms, Programs};
+use super::record::Touched;
 use super::rehearsal::Rehearsal;
 use super::session::{FLOCK_LIMIT, Session};
 use super::world::World;
@@ -73,6 +74,8 @@ impl Sandbox {
 
     fn start(mut world: World, store: Store, options: Options, rehearsal: Option<Rehearsal>) -> Sandbox {
         world.begin();
+        // A world that begins has not been changed: looking at it keeps nothing.
+        world.touched = Touched::default();
         let mut faults = options.faults;
         if rehearsal.is_none() {
             faults.extend(world.faults.iter().cloned());

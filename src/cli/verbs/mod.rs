@@ -9,6 +9,7 @@ pub mod delete;
 pub mod feature;
 pub mod graph;
 pub mod health;
+pub mod import;
 pub mod init;
 pub mod man;
 pub mod plan;

@@ -12,6 +12,7 @@ use crate::plan::{Request, Verb};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   phoenix plan gateway
+  phoenix plan 105 --adopt 105             what taking over a guest would change
   phoenix plan --all --detailed-exitcode   exits with 5 when something would change")]
 pub struct Args {
     /// Guests by id or name
@@ -20,6 +21,9 @@ pub struct Args {
     /// All declared guests
     #[arg(long, conflicts_with = "guests")]
     pub all: bool,
+    /// As `create --adopt`: what taking over this guest would change
+    #[arg(long, value_name = "GUEST")]
+    pub adopt: Vec<String>,
     /// Leave out what the guests depend on
     #[arg(long)]
     pub no_deps: bool,
@@ -35,7 +39,11 @@ pub struct Args {
 pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
     let session = Session::open(globals)?;
     let targets = if args.all { session.everybody()? } else { session.targets(&args.guests)? };
-    let request = Request { no_deps: args.no_deps, ..Request::new(Verb::Create, targets) };
+    let request = Request {
+        no_deps: args.no_deps,
+        adopt: session.targets(&args.adopt)?.into_iter().collect(),
+        ..Request::new(Verb::Create, targets)
+    };
     let told = runner::told(&session, &request, Ground::Rehearsal)?;
     Ok(if args.detailed_exitcode && told.exit == Exit::Fine && told.changes { Exit::Pending } else { told.exit })
 }

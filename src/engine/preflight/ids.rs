@@ -11,9 +11,19 @@ pub(super) fn check(look: &Look) -> Vec<Finding> {
     look.site.guests.values().filter_map(|guest| taken(look, guest)).collect()
 }
 
+/// Guests that somebody else made cannot be made again.
+fn absent(look: &Look, guest: &Guest) -> Option<Finding> {
+    if !guest.is_imported() || !look.belongs_here(guest) {
+        return None;
+    }
+    let finding = Finding::error("imported-absent", format!("guest {} was imported and is not on the node", guest.id));
+    let hint = "declare what it is made from instead of `imported`, or take it out of the configuration";
+    Some(look.at(finding.hint(hint), guest.id, "imported"))
+}
+
 fn taken(look: &Look, guest: &Guest) -> Option<Finding> {
     let id = guest.id;
-    let present = look.sight.inventory.guests.get(&id)?;
+    let Some(present) = look.sight.inventory.guests.get(&id) else { return absent(look, guest) };
     let what = describe(id, present);
     let place = if guest.kind == crate::model::GuestKind::Vm { "vmid" } else { "" };
     if present.kind != guest.kind {

@@ -28,7 +28,7 @@ pub(super) fn check(look: &Look) -> Result<Vec<Finding>, EngineError> {
         _ if look.is_there(guest.id) => Vec::new(),
         Origin::Template(file) => vec![file.as_str()],
         Origin::Image(image) if !image.source.contains("://") => vec![image.source.as_str()],
-        Origin::Image(_) | Origin::Clone(_) => Vec::new(),
+        Origin::Image(_) | Origin::Clone(_) | Origin::Existing => Vec::new(),
     });
     for (name, guests) in named {
         let Some(guest) = guests.first().and_then(|id| look.site.guest(*id)) else { continue };

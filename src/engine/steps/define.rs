@@ -20,6 +20,13 @@ pub(in crate::engine) fn define(life: &mut Life) -> Result<Done> {
     host_paths::ensure(life)?;
     let create = |life: &Life, from: &str| life.desired().create(life.id(), from, &life.sight.inventory);
     let (what, command, words) = match life.guest.origin.clone() {
+        Origin::Existing => {
+            let id = life.id();
+            return Err(StepError::with_hint(
+                "it was imported and is not on the node any more",
+                format!("declare what it is made from instead of `imported`, or take {id} out of the configuration"),
+            ));
+        }
         Origin::Template(archive) => (Irreversible::Create, create(life, &archive), format!("created from {archive}")),
         Origin::Image(image) => {
             let from = image::on_the_node(life, &image)?;

@@ -14,6 +14,7 @@ pub(in crate::engine) fn firewall(life: &mut Life) -> Result<Done> {
     let declared = &life.guest.firewall;
     let done = match present(life) {
         None if *declared == Firewall::default() => Done::Unchanged,
+        Some(_) if *declared == Firewall::default() && life.guest.is_imported() => Done::Unchanged,
         Some(text) if firewall::says(&text, declared) => Done::Unchanged,
         present => {
             replace(life, &present.unwrap_or_default())?;

@@ -6,10 +6,9 @@ use super::{Life, Result, difference};
 use crate::command::Cost;
 use crate::op::{Attributes, Content, Op, OpValue, Place};
 
-/// Makes every file be there with its content. Answers whether anything was changed. A template is not started again:
-/// it needs none.
+/// Makes every file be there with its content. Answers whether anything was changed. A template needs none.
 pub(super) fn ensure(life: &mut Life) -> Result<bool> {
-    if life.present().is_some_and(|present| present.config.is_template()) {
+    if life.present().is_some_and(|present| present.config.is_template()) || has_its_own(life)? {
         return Ok(false);
     }
     let desired = life.desired();
@@ -39,6 +38,14 @@ pub(super) fn ensure(life: &mut Life) -> Result<bool> {
         life.perform(Place::Node, &ops)?;
     }
     Ok(!ops.is_empty())
+}
+
+/// Whether somebody else made it, with the keys that are declared: ours are only read when they are set.
+fn has_its_own(life: &Life) -> Result<bool> {
+    if !life.guest.is_imported() || life.present().is_none() {
+        return Ok(false);
+    }
+    Ok(life.differences()?.set.iter().all(|(key, _)| key != "sshkeys"))
 }
 
 /// More is not ours.

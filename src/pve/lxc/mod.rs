@@ -59,12 +59,10 @@ pub fn desired(site: &Site, guest: &Guest, needs: LxcNeeds, prepared: &Prepared)
     let (raw_binds, binds): (Vec<_>, Vec<_>) =
         mounts.partition(|mount| (copied || mount.file) && mount.id_map.is_none());
 
-    let mut keys = BTreeMap::from([
-        ("cores", guest.cores.to_string()),
-        ("memory", guest.memory_mb.to_string()),
-        ("hostname", guest.name.clone()),
-        ("onboot", u8::from(guest.boot.start_at_boot).to_string()),
-    ]);
+    let mut keys =
+        BTreeMap::from([("hostname", guest.name.clone()), ("onboot", u8::from(guest.boot.start_at_boot).to_string())]);
+    let numbers = [("cores", guest.cores), ("memory", guest.memory_mb)];
+    keys.extend(numbers.into_iter().filter(|(_, number)| *number > 0).map(|(key, number)| (key, number.to_string())));
     keys.extend(guest.swap_mb.map(|swap| ("swap", swap.to_string())));
     if !guest.nameservers.is_empty() {
         let servers: Vec<String> = guest.nameservers.iter().map(ToString::to_string).collect();

@@ -24,7 +24,7 @@ pub fn difference(desired: &Desired, present: &Present, known: &Known) -> Change
     for (key, value) in &desired.keys {
         comparison.key(key, value, |is| same(SET, key, is, value));
     }
-    if !desired.keys.contains_key("agent") {
+    if desired.agent && !desired.keys.contains_key("agent") {
         let agent = comparison.properties("agent");
         comparison.parts("agent", agent.as_ref(), &[("enabled", Some("1".to_owned()))]);
     }

@@ -48,6 +48,8 @@ pub struct Desired {
     pub root: RootDisk,
     /// The file with the public keys of its user, if any are declared.
     pub ssh_keys: Option<NodeFile>,
+    /// Proxmox has to know of its guest agent. A machine that somebody else made may have none.
+    pub agent: bool,
     /// The vendor's cloud-init data of a machine made from an image. A clone has none: what they bring is on its disk.
     pub vendor: Option<Snippets>,
 }
@@ -55,12 +57,10 @@ pub struct Desired {
 /// The virtual machine that a guest declares. `snippets` is the storage for the cloud-init data of one made from an
 /// image, see [`Snippets::storage`].
 pub fn desired(guest: &Guest, snippets: Option<&Storage>) -> Desired {
-    let mut keys = BTreeMap::from([
-        ("cores", guest.cores.to_string()),
-        ("memory", guest.memory_mb.to_string()),
-        ("name", guest.name.clone()),
-        ("onboot", u8::from(guest.boot.start_at_boot).to_string()),
-    ]);
+    let mut keys =
+        BTreeMap::from([("name", guest.name.clone()), ("onboot", u8::from(guest.boot.start_at_boot).to_string())]);
+    let numbers = [("cores", guest.cores), ("memory", guest.memory_mb)];
+    keys.extend(numbers.into_iter().filter(|(_, number)| *number > 0).map(|(key, number)| (key, number.to_string())));
     if !guest.nameservers.is_empty() {
         let servers: Vec<String> = guest.nameservers.iter().map(ToString::to_string).collect();
         keys.insert("nameserver", servers.join(" "));
@@ -80,6 +80,7 @@ pub fn desired(guest: &Guest, snippets: Option<&Storage>) -> Desired {
         nics: guest.nics.clone(),
         root: guest.root.clone(),
         ssh_keys: cloud_init::ssh_keys(guest),
+        agent: !guest.is_imported(),
         vendor: snippets.filter(|_| of_image).and_then(|storage| Snippets::of(guest.id, storage)),
     }
 }
