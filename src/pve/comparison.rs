@@ -124,7 +124,8 @@ impl<'a> Comparison<'a> {
             self.changes.declared.iter().any(|name| name.starts_with(&start))
         };
         let mut keys = self.gone("");
-        keys.retain(|key| !key.contains(' ') && !ALWAYS_THERE.contains(&key.as_str()) && !by_parts(key));
+        let can_go = |key: &String| instead(key).is_some() || !ALWAYS_THERE.contains(&key.as_str());
+        keys.retain(|key| !key.contains(' ') && can_go(key) && !by_parts(key));
         for key in keys {
             if !self.coming.contains_key(&key) || self.changes.delete.contains(&key) {
                 continue;

@@ -133,7 +133,9 @@ fn changes(id: GuestId, guest: &GuestStory) -> String {
 
 /// `memory 2048 -> 3333`.
 fn brief(difference: &Difference) -> String {
-    match (&difference.from, &difference.to) {
+    // A description has lines of its own.
+    let line = |value: &String| value.replace('\n', "\\n");
+    match (difference.from.as_ref().map(line), difference.to.as_ref().map(line)) {
         (Some(from), Some(to)) => format!("{} {from} -> {to}", difference.what),
         (None, Some(to)) => format!("{} {to}", difference.what),
         (Some(from), None) => format!("{} {from} -> (none)", difference.what),
@@ -141,12 +143,13 @@ fn brief(difference: &Difference) -> String {
     }
 }
 
-/// When it takes effect; of settings of a guest that is there, also that it does at once.
-fn price(difference: &Difference, settings: bool) -> String {
+/// When a setting of a guest that is there takes effect.
+fn price(difference: &Difference, setting: bool) -> String {
     match difference.cost {
-        Cost::None if settings => " (at once)".to_owned(),
-        Cost::None => String::new(),
-        Cost::Restart => " (needs restart)".to_owned(),
+        Cost::None if setting => " (at once)".to_owned(),
+        Cost::Restart if setting => " (needs restart)".to_owned(),
+        // The restart itself, and what is not about settings.
+        Cost::None | Cost::Restart => String::new(),
         Cost::Rebuild => format!(" ({})", rebuild(difference)),
     }
 }

@@ -228,3 +228,54 @@ fn a_machine_without_proxmox_is_told_apart() {
     let error = inventory::parse(&results).unwrap_err().to_string();
     assert!(error.starts_with("/etc/pve/.members is missing: Proxmox VE does not run"), "{error}");
 }
+
+/// Lines of a section that nobody of us wrote.
+fn any_section() -> impl Strategy<Value = Vec<String>> {
+    let line = prop_oneof![
+        "[a-z]{2,6}[0-9]?: [ -~]{0,12}",
+        "#[ -~]{0,12}",
+        "lxc\\.[a-z.]{1,10}(: | = |:|=)[!-~]{1,8}",
+        Just(String::new()),
+        "[!-Z^-~]{1,10}",
+    ];
+    prop::collection::vec(line, 0..8)
+}
+
+proptest! {
+    /// An edit of raw lines touches the raw lines of the first section, and not one byte of anything else.
+    #[test]
+    fn editing_raw_lines_keeps_every_other_byte(
+        current in any_section(),
+        others in prop::collection::vec(any_section(), 0..4),
+        (crlf, end, pending) in (any::<bool>(), any::<bool>(), any::<bool>()),
+        keep in any::<bool>(),
+    ) {
+        let newline = if crlf { "\r\n" } else { "\n" };
+        let mut text = current.iter().map(|line| format!("{line}{newline}")).collect::<String>();
+        for (number, section) in others.iter().enumerate() {
+            let name = if number == 0 && pending { "pve:pending".to_owned() } else { format!("snapshot{number}") };
+            text.push_str(&format!("{newline}[{name}]{newline}"));
+            text.extend(section.iter().map(|line| format!("{line}{newline}")));
+        }
+        if !end {
+            text.truncate(text.trim_end_matches(['\r', '\n']).len());
+        }
+        let before = GuestConfig::parse(&text);
+        let mut raw: Vec<(String, String)> = before.current.raw().map(owned).collect();
+        if !keep {
+            raw.clear();
+        }
+        raw.push(("lxc.cap.drop".to_owned(), "sys_time".to_owned()));
+        let mut after = before.clone();
+        after.current.set_raw(&raw);
+        let written = after.render();
+        let again = GuestConfig::parse(&written);
+        prop_assert_eq!(again.current.raw().map(owned).collect::<Vec<_>>(), raw);
+        let is_raw = |line: &&str| GuestConfig::parse(line).current.raw().next().is_some();
+        let first = |text: &str| text.split("\n[").next().unwrap_or_default().to_owned();
+        let theirs = |text: &str| first(text).lines().filter(|line| !is_raw(line)).map(str::to_owned).collect::<Vec<_>>();
+        prop_assert_eq!(theirs(&written), theirs(&text));
+        let rest = |text: &str| text.find("\n[").map(|at| text[at..].to_owned());
+        prop_assert_eq!(rest(&written), rest(&text));
+    }
+}

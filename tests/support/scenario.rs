@@ -381,6 +381,14 @@ impl Scenario {
         refused.map(|_| ()).unwrap_err()
     }
 
+    /// Creates these guests on a node that somebody stands before.
+    pub fn create_through(&mut self, targets: &[u32], before: impl FnOnce(HostHandle) -> HostHandle) -> Ran {
+        let sandbox = Arc::new(Sandbox::in_memory(self.world(), self.options(Vec::new())));
+        let ran = self.run_on(before(sandbox.clone()), Verb::Create, targets);
+        self.world = Some(sandbox.world());
+        Ran { values: sandbox.changes(), ..ran }
+    }
+
     /// What creating these guests would do, rehearsed on a copy of the node, which is only looked at.
     pub fn rehearse(&mut self, targets: &[u32]) -> Ran {
         self.rehearse_to(Verb::Create, targets)

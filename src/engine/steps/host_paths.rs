@@ -35,8 +35,8 @@ pub(super) fn ensure(life: &mut Life) -> Result<bool> {
 /// What brings one path in line.
 fn mend(life: &Life, mount: &BindMount, stat: Option<&Stat>) -> Result<Vec<Op>> {
     let path = &mount.host_path;
-    let uid = mount.owner_uid.map(|uid| on_the_node(life.guest, "u", uid));
-    let gid = mount.owner_gid.map(|gid| on_the_node(life.guest, "g", gid));
+    let uid = mount.owner_uid.map(|uid| on_the_node(life.guest, mount, "u", uid));
+    let gid = mount.owner_gid.map(|gid| on_the_node(life.guest, mount, "g", gid));
     let owner = Attributes { mode: None, owner: uid.map(|id| id.to_string()), group: gid.map(|id| id.to_string()) };
     let Some(stat) = stat else {
         life.changes(difference(&format!("path {path}"), None, Some("made on the node"), Cost::None));
@@ -47,7 +47,9 @@ fn mend(life: &Life, mount: &BindMount, stat: Option<&Stat>) -> Result<Vec<Op>> 
         return Err(StepError::new(format!("{path} on the node is not {wanted}, as its mount declares")));
     }
     let visible = |id: u32| !life.guest.lxc.unprivileged || (ID_BASE..ID_BASE + ID_COUNT).contains(&id);
-    if (uid.is_none() && gid.is_none()) || uid == Some(stat.uid) || visible(stat.uid) {
+    // Whose owner is right has a group of somebody's choice.
+    let settled = uid.map_or_else(|| gid.is_none_or(|gid| gid == stat.gid), |uid| uid == stat.uid);
+    if settled || visible(stat.uid) {
         return Ok(Vec::new());
     }
     let from = format!("{}:{}", stat.uid, stat.gid);
@@ -68,8 +70,11 @@ fn make(mount: &BindMount, attributes: Attributes) -> Vec<Op> {
     ops
 }
 
-/// The id of the node that an id inside the container is.
-fn on_the_node(guest: &Guest, kind: &str, id: u32) -> u32 {
+/// The id of the node that an id inside the container is, for this mount.
+fn on_the_node(guest: &Guest, mount: &BindMount, kind: &str, id: u32) -> u32 {
+    if let Some(mapped) = mount.id_map.as_deref().and_then(|map| mapped(map, kind, id)) {
+        return mapped;
+    }
     if !guest.lxc.unprivileged {
         return id;
     }
@@ -77,4 +82,33 @@ fn on_the_node(guest: &Guest, kind: &str, id: u32) -> u32 {
         (map.kind == kind || map.kind == "both") && (map.container_id..map.container_id + map.size).contains(&id)
     });
     hole.map_or(ID_BASE + id, |map| map.host_id + (id - map.container_id))
+}
+
+/// The id of the node by the mount's own mapping: `passthrough`, or `u:INSIDE:NODE:COUNT;...`.
+fn mapped(map: &str, kind: &str, id: u32) -> Option<u32> {
+    if map == "passthrough" {
+        return Some(id);
+    }
+    map.split(';').find_map(|range| {
+        let (of, numbers) = range.split_once(':')?;
+        let numbers: Vec<u32> = numbers.split(':').filter_map(|number| number.parse().ok()).collect();
+        let [inside, node, count] = numbers[..] else { return None };
+        let offset = id.checked_sub(inside).filter(|offset| of == kind && *offset < count)?;
+        Some(node + offset)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_s_own_mapping_counts_for_it() {
+        assert_eq!(mapped("passthrough", "u", 33), Some(33));
+        let ranges = "u:0:1000:2;g:33:5000:1";
+        assert_eq!(mapped(ranges, "u", 1), Some(1001));
+        assert_eq!(mapped(ranges, "g", 33), Some(5000));
+        assert_eq!(mapped(ranges, "u", 2), None);
+        assert_eq!(mapped(ranges, "g", 0), None);
+    }
 }

@@ -6,7 +6,7 @@ use super::cloud_init::{self, CloudInit};
 use super::{Done, Life, Result, StepError, host_keys};
 use crate::event::{Failure, Level};
 use crate::host::HostError;
-use crate::model::GuestKind;
+use crate::model::{Address, GuestKind};
 use crate::op::{Op, OpValue};
 use crate::pve::guest;
 
@@ -178,7 +178,7 @@ fn network(life: &Life, addresses: &[String], default_route: bool) -> Option<Mis
             );
         }
     }
-    if addresses.is_empty() && !nics.is_empty() {
+    if addresses.is_empty() && nics.iter().any(|nic| nic.address != Address::Manual) {
         return Missing::some("no address yet", "is there a DHCP server on the bridge?");
     }
     if !default_route && nics.iter().any(|nic| nic.gateway.is_some()) {
