@@ -17,7 +17,7 @@ use phoenix::config::{self, Dir};
 use phoenix::host::interrupt::Interrupt;
 use phoenix::host::local::Local;
 use phoenix::plan::{self, Request, Verb};
-use phoenix::script::{Library, Roots};
+use phoenix::script::{self, Library, Roots};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_phoenix");
 const CONTAINERS: [&str; 5] = ["create", "900", "103", "101", "102"];
@@ -167,10 +167,22 @@ fn five_hundred_guests(criterion: &mut Criterion) {
     });
 }
 
+/// Every shipped feature, app, module, test and model. What a library has checked it remembers, so each time is a first one.
+fn lint(criterion: &mut Criterion) {
+    let files = script::lint(&Library::load(&Roots::embedded()).0, &[]).unwrap().len();
+    criterion.bench_function(&format!("lint: {files} files, read, compiled and checked"), |bencher| {
+        bencher.iter(|| {
+            let (library, _) = Library::load(&Roots::embedded());
+            let found: usize = script::lint(&library, &[]).unwrap().iter().map(|file| file.findings.len()).sum();
+            assert_eq!(found, 0);
+        });
+    });
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_millis(500));
-    targets = whole_commands, large_configuration, five_hundred_guests
+    targets = whole_commands, large_configuration, five_hundred_guests, lint
 }
 
 /// Runs the benchmarks in a mount namespace of their own, in which this machine has the directories of a node.

@@ -1,11 +1,11 @@
 //! Tests of script.
 
-#[path = "script/bad.rs"]
-mod bad;
 #[path = "script/gotchas.rs"]
 mod gotchas;
 #[path = "script/harness.rs"]
 mod harness;
+#[path = "script/lint.rs"]
+mod lint;
 #[path = "script/models.rs"]
 mod models;
 #[path = "script/running.rs"]

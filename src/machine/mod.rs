@@ -68,5 +68,6 @@ pub use read::READ_LIMIT;
 pub use secret_store::{Generate, Origin, Outside, SECRETS_DIR, SecretStore};
 pub use service::Service;
 pub use template::{filled, fits_free_text};
+pub(crate) use unit::UNIT_TYPES;
 pub use wait_for::{Condition, Wait};
 pub use watch::WATCH_DIR;

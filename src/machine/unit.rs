@@ -28,15 +28,18 @@ impl Machine {
     }
 }
 
+/// What a unit can be called after the last dot of its name.
+pub(crate) const UNIT_TYPES: [&str; 9] =
+    ["service", "socket", "timer", "target", "mount", "automount", "path", "slice", "swap"];
+
 /// A unit's full name: without a type it is a service.
 pub(super) fn unit_name(name: &str) -> Result<String, MachineError> {
-    const TYPES: [&str; 9] = ["service", "socket", "timer", "target", "mount", "automount", "path", "slice", "swap"];
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
     if name.is_empty() || !name.bytes().all(plain) {
         return Err(MachineError::Invalid(format!("`{name}` is no unit name")));
     }
     match name.rsplit_once('.') {
-        Some((_, kind)) if TYPES.contains(&kind) => Ok(name.to_owned()),
+        Some((_, kind)) if UNIT_TYPES.contains(&kind) => Ok(name.to_owned()),
         _ => Ok(format!("{name}.service")),
     }
 }

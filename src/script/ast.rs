@@ -6,7 +6,7 @@
 
 use rhai::{AST, ASTFlags, ASTNode, BinaryExpr, Expr as RhaiExpr, FnCallExpr, Namespace, Position, Stmt as RhaiStmt};
 
-use super::syntax::{Constant, Expr, Function, Import, Link, Stmt, Syntax};
+use super::syntax::{Constant, Expr, Function, Import, Leave, Link, Stmt, Syntax};
 
 /// The syntax of a compiled script. `text` is its source, for the places of function names.
 pub(crate) fn syntax(ast: &AST, text: &str) -> Syntax {
@@ -14,14 +14,15 @@ pub(crate) fn syntax(ast: &AST, text: &str) -> Syntax {
     for statement in ast.statements() {
         match statement {
             RhaiStmt::Var(var, flags, _) if flags.contains(ASTFlags::CONSTANT) => {
-                syntax.constants.push(Constant { name: var.0.name.to_string(), at: var.0.pos, value: expr(&var.1) })
+                syntax.constants.push(Constant {
+                    name: var.0.name.to_string(),
+                    at: var.0.pos,
+                    value: expr(&var.1),
+                    exported: flags.contains(ASTFlags::EXPORTED),
+                });
             }
-            RhaiStmt::Import(import, _) => syntax.imports.push(Import {
-                path: expr(&import.0).text().map(str::to_owned),
-                at: import.0.start_position(),
-                alias: import.1.name.to_string(),
-            }),
-            RhaiStmt::Noop(_) => {}
+            // The walk below meets them.
+            RhaiStmt::Import(..) | RhaiStmt::Noop(_) => {}
             other => syntax.effects.push(start(other)),
         }
     }
@@ -33,6 +34,7 @@ pub(crate) fn syntax(ast: &AST, text: &str) -> Syntax {
                 name: def.name.to_string(),
                 params: def.params.iter().map(ToString::to_string).collect(),
                 private: def.access.is_private(),
+                typed: def.this_type.is_some(),
                 at: name_position(text, &def.name, span.from),
                 body: Vec::new(),
             };
@@ -41,6 +43,14 @@ pub(crate) fn syntax(ast: &AST, text: &str) -> Syntax {
         .collect();
     let mut top_level = ast.statements().len();
     ast.walk(&mut |path: &[ASTNode]| {
+        if let Some(ASTNode::Stmt(RhaiStmt::Import(import, _))) = path.last() {
+            syntax.imports.push(Import {
+                path: expr(&import.0).text().map(str::to_owned),
+                at: import.0.start_position(),
+                alias: import.1.name.to_string(),
+                alias_at: import.1.pos,
+            });
+        }
         if let [node] = path {
             // The walk begins with the top-level statements, which are known already.
             if top_level > 0 {
@@ -48,17 +58,18 @@ pub(crate) fn syntax(ast: &AST, text: &str) -> Syntax {
                 return true;
             }
             let statement = match node {
-                ASTNode::Stmt(statement) => *statement,
+                ASTNode::Stmt(statement) if !statement.is_noop() => *statement,
                 _ => return true,
             };
-            let at = start(statement);
-            let innermost = bodies.iter_mut().filter(|(span, _)| span.holds(at)).max_by_key(|(span, _)| key(span.from));
+            let innermost =
+                bodies.iter_mut().filter(|(span, _)| span.holds(statement)).max_by_key(|(span, _)| key(span.from));
             if let Some((_, function)) = innermost {
                 function.body.push(stmt(statement));
             }
         }
         true
     });
+    syntax.imports.sort_by_key(|import| key(import.at));
     bodies.sort_by_key(|(span, _)| key(span.from));
     for (_, function) in bodies {
         if function.name.starts_with("anon$") {
@@ -77,8 +88,13 @@ struct Span {
 }
 
 impl Span {
-    fn holds(self, at: Position) -> bool {
-        key(self.from) <= key(at) && key(at) <= key(self.to)
+    /// Whether a statement is in it. The body of a closure without braces is one statement, and has no end.
+    fn holds(self, statement: &RhaiStmt) -> bool {
+        let at = key(start(statement));
+        match self.to.is_none() {
+            true => at == key(self.from) || key(statement.position()) == key(self.from),
+            false => key(self.from) <= at && at <= key(self.to),
+        }
     }
 }
 
@@ -128,47 +144,55 @@ fn block<'a>(statements: impl IntoIterator<Item = &'a RhaiStmt>) -> Vec<Stmt> {
 
 fn stmt(statement: &RhaiStmt) -> Stmt {
     match statement {
-        RhaiStmt::Var(var, ..) => Stmt::Let { name: var.0.name.to_string(), value: expr(&var.1) },
-        RhaiStmt::Assignment(assignment) => {
-            Stmt::Assign { target: expr(&assignment.1.lhs), value: expr(&assignment.1.rhs) }
+        RhaiStmt::Var(var, ..) => Stmt::Let { name: var.0.name.to_string(), at: var.0.pos, value: expr(&var.1) },
+        RhaiStmt::Assignment(assignment) => Stmt::Assign {
+            target: expr(&assignment.1.lhs),
+            value: expr(&assignment.1.rhs),
+            compound: assignment.0.is_op_assignment(),
+        },
+        RhaiStmt::If(flow, at) => {
+            Stmt::If { condition: expr(&flow.expr), then: block(&flow.body), otherwise: block(&flow.branch), at: *at }
         }
-        RhaiStmt::If(flow, _) => {
-            Stmt::If { condition: expr(&flow.expr), then: block(&flow.body), otherwise: block(&flow.branch) }
-        }
-        RhaiStmt::Switch(switch, _) => Stmt::Switch {
+        RhaiStmt::Switch(switch, at) => Stmt::Switch {
             on: expr(&switch.0),
             arms: switch.1.expressions.iter().map(|arm| (expr(&arm.lhs), expr(&arm.rhs))).collect(),
+            at: *at,
         },
-        RhaiStmt::While(flow, _) | RhaiStmt::Do(flow, ..) => {
-            Stmt::Loop { condition: expr(&flow.expr), body: block(&flow.body) }
-        }
-        RhaiStmt::For(parts, _) => Stmt::For {
+        RhaiStmt::While(flow, at) | RhaiStmt::Do(flow, _, at) => Stmt::Loop {
+            // The parser writes `loop` as `while ()`.
+            condition: (!matches!(flow.expr, RhaiExpr::Unit(_))).then(|| expr(&flow.expr)),
+            body: block(&flow.body),
+            at: *at,
+        },
+        RhaiStmt::For(parts, at) => Stmt::For {
             name: parts.0.name.to_string(),
+            name_at: parts.0.pos,
             counter: parts.1.as_ref().map(|counter| counter.name.to_string()),
             over: expr(&parts.2.expr),
             body: block(&parts.2.body),
+            at: *at,
         },
-        RhaiStmt::Block(inner) => Stmt::Block(block(inner.iter())),
-        RhaiStmt::TryCatch(flow, _) => Stmt::Try {
+        RhaiStmt::Block(inner) => Stmt::Block(block(inner.iter()), inner.position()),
+        RhaiStmt::TryCatch(flow, at) => Stmt::Try {
             body: block(&flow.body),
             name: match &flow.expr {
-                RhaiExpr::Variable(variable, ..) => Some(variable.1.to_string()),
+                RhaiExpr::Variable(variable, _, at) => Some((variable.1.to_string(), *at)),
                 _ => None,
             },
             handler: block(&flow.branch),
+            at: *at,
         },
-        RhaiStmt::Return(value, ..) | RhaiStmt::BreakLoop(value, ..) => {
-            Stmt::Leave(value.as_ref().map(|value| expr(value)))
+        RhaiStmt::Return(value, flags, at) => {
+            let how = if flags.contains(ASTFlags::BREAK) { Leave::Throw } else { Leave::Return };
+            Stmt::Leave { how, value: value.as_ref().map(|value| expr(value)), at: *at }
+        }
+        RhaiStmt::BreakLoop(value, flags, at) => {
+            let how = if flags.contains(ASTFlags::BREAK) { Leave::Break } else { Leave::Continue };
+            Stmt::Leave { how, value: value.as_ref().map(|value| expr(value)), at: *at }
         }
         RhaiStmt::Expr(inner) => Stmt::Expr(expr(inner)),
         RhaiStmt::FnCall(call, at) => Stmt::Expr(function_call(call, *at)),
-        RhaiStmt::Import(import, at) => Stmt::Expr(Expr::Call {
-            module: None,
-            name: "import".to_owned(),
-            args: vec![expr(&import.0)],
-            operator: false,
-            at: *at,
-        }),
+        RhaiStmt::Import(_, at) => Stmt::Import(*at),
         other => Stmt::Expr(Expr::Other(other.position())),
     }
 }
@@ -196,8 +220,12 @@ fn expr(expression: &RhaiExpr) -> Expr {
         RhaiExpr::FnCall(call, at) | RhaiExpr::MethodCall(call, at) => function_call(call, *at),
         RhaiExpr::Dot(parts, flags, _) => chain(parts, *flags, false),
         RhaiExpr::Index(parts, flags, _) => chain(parts, *flags, true),
-        RhaiExpr::Stmt(statements) => closure(statements.statements())
-            .unwrap_or_else(|| Expr::Block(block(statements.iter()), statements.position())),
+        RhaiExpr::Stmt(statements) => match statements.statements() {
+            // What stands in `${...}` is a block of one expression.
+            [RhaiStmt::Expr(inner)] => expr(inner),
+            [RhaiStmt::FnCall(call, at)] => function_call(call, *at),
+            all => closure(all).unwrap_or_else(|| Expr::Block(block(statements.iter()), statements.position())),
+        },
         RhaiExpr::And(parts, at) | RhaiExpr::Or(parts, at) => Expr::Logic(exprs(parts.iter()), *at),
         RhaiExpr::Coalesce(parts, at) => Expr::Coalesce(exprs(parts.iter()), *at),
         RhaiExpr::DynamicConstant(value, at) => match value.read_lock::<rhai::FnPtr>() {

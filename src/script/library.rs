@@ -63,11 +63,21 @@ impl Script {
         &self.read
     }
 
+    /// A file that is there and cannot be read as text.
+    fn unreadable(path: String, problem: String) -> Script {
+        let source = Source::new(path, "");
+        let finding = Finding::error(UNREADABLE, problem).at(&source, 0..0);
+        Script { source, ast: AST::empty(), syntax: Syntax::default(), read: vec![finding], checked: OnceLock::new() }
+    }
+
     /// Whether it can be run at all.
     pub fn parses(&self) -> bool {
-        self.read.iter().all(|finding| finding.code != check::PARSE)
+        self.read.iter().all(|finding| ![check::PARSE, UNREADABLE].contains(&finding.code))
     }
 }
+
+/// Code of findings about files that are no text.
+const UNREADABLE: &str = "unreadable";
 
 /// Folder of a kind of script below a root.
 pub(crate) const fn folder(kind: ScriptKind) -> &'static str {
@@ -90,23 +100,17 @@ impl Library {
         let mut findings = Vec::new();
         for name in roots.list("features/lib") {
             if let Some(stem) = name.strip_suffix(".rhai") {
-                match inner.read(&format!("features/lib/{name}")) {
-                    Ok(script) => {
-                        findings.extend(script.read.iter().cloned());
-                        inner.modules.insert(format!("lib/{stem}"), script);
-                    }
-                    Err(finding) => findings.push(*finding),
-                }
+                let module = inner.read(&format!("features/lib/{name}"));
+                findings.extend(module.read.iter().cloned());
+                inner.modules.insert(format!("lib/{stem}"), module);
             }
         }
         for kind in [ScriptKind::Feature, ScriptKind::App] {
             for file in roots.list(folder(kind)) {
                 // `NAME.test.rhai` and `NAME.model.rhai` are no scripts of their own.
                 let Some(stem) = file.strip_suffix(".rhai").filter(|stem| !stem.contains('.')) else { continue };
-                match inner.read(&format!("{}/{file}", folder(kind))) {
-                    Ok(script) => findings.extend(inner.add(kind, stem, script)),
-                    Err(finding) => findings.push(*finding),
-                }
+                let script = inner.read(&format!("{}/{file}", folder(kind)));
+                findings.extend(inner.add(kind, stem, script));
             }
         }
         (Library(Arc::new(inner)), findings)
@@ -121,13 +125,9 @@ impl Library {
     /// imports. Looked for once, then remembered. Empty for a script that does not exist.
     pub fn check(&self, kind: ScriptKind, name: &str) -> Vec<Finding> {
         let Some(script) = self.script(kind, name) else { return Vec::new() };
-        let mut findings = script.read.clone();
-        findings.extend(script.checked.get_or_init(|| check::script(self, kind, name, script)).iter().cloned());
-        for import in self.0.imports(script) {
-            if let Some(module) = self.0.modules.get(&import) {
-                findings.extend(module.read.iter().cloned());
-                findings.extend(module.checked.get_or_init(|| check::module(self, module)).iter().cloned());
-            }
+        let mut findings = self.check_script(kind, name, script);
+        for import in self.imports(script) {
+            findings.extend(self.module(&import).map(|module| self.check_module(module)).unwrap_or_default());
         }
         findings
     }
@@ -152,6 +152,35 @@ impl Library {
         self.script(kind, name).map(|script| script.syntax.doc.as_str())
     }
 
+    /// Names of the files in the script's own folder.
+    pub(crate) fn assets(&self, kind: ScriptKind, name: &str) -> Vec<String> {
+        self.0.roots.files_below(&format!("{}/{name}", folder(kind))).into_keys().collect()
+    }
+
+    /// All scripts, sound or not.
+    pub(crate) fn scripts(&self) -> impl Iterator<Item = (ScriptKind, &str, &Script)> {
+        self.0.scripts.iter().map(|((kind, name), script)| (*kind, name.as_str(), script))
+    }
+
+    /// All shared modules by their import paths.
+    pub(crate) fn modules(&self) -> impl Iterator<Item = (&str, &Script)> {
+        self.0.modules.iter().map(|(path, module)| (path.as_str(), module))
+    }
+
+    /// What is wrong with a script itself, without what it imports.
+    pub(crate) fn check_script(&self, kind: ScriptKind, name: &str, script: &Script) -> Vec<Finding> {
+        let checked = script.checked.get_or_init(|| check::script(self, kind, name, script));
+        let mut findings: Vec<Finding> = script.read.iter().chain(checked).cloned().collect();
+        findings.sort_by_key(|finding| finding.place.as_ref().map(|place| place.span.start));
+        findings
+    }
+
+    /// What is wrong with a shared module.
+    pub(crate) fn check_module(&self, module: &Script) -> Vec<Finding> {
+        let checked = module.checked.get_or_init(|| check::module(self, module));
+        module.read.iter().chain(checked).cloned().collect()
+    }
+
     pub(crate) fn script(&self, kind: ScriptKind, name: &str) -> Option<&Script> {
         self.0.scripts.get(&(kind, name.to_owned()))
     }
@@ -169,6 +198,11 @@ impl Library {
 
     pub(crate) fn module_names(&self) -> impl Iterator<Item = &str> {
         self.0.modules.keys().map(String::as_str)
+    }
+
+    /// Modules that a script imports, directly or through others.
+    pub(crate) fn imports(&self, script: &Script) -> BTreeSet<String> {
+        self.0.imports(script)
     }
 
     /// A file of the script's own folder.
@@ -191,11 +225,14 @@ impl Library {
 }
 
 impl Inner {
-    fn read(&self, relative: &str) -> Result<Script, Box<Finding>> {
-        let found = self.roots.read(relative).map_err(|error| Finding::error("unreadable", error.to_string()))?;
-        let text = String::from_utf8(found.bytes)
-            .map_err(|_| Finding::error("unreadable", format!("`{}` is no UTF-8 text", found.shown)))?;
-        Ok(Script::compile(Source::new(found.shown, text)))
+    fn read(&self, relative: &str) -> Script {
+        match self.roots.read(relative) {
+            Ok(found) => match String::from_utf8(found.bytes) {
+                Ok(text) => Script::compile(Source::new(found.shown, text)),
+                Err(_) => Script::unreadable(found.shown, "this is no UTF-8 text".to_owned()),
+            },
+            Err(error) => Script::unreadable(relative.to_owned(), error.to_string()),
+        }
     }
 
     fn add(&mut self, kind: ScriptKind, stem: &str, mut script: Script) -> Vec<Finding> {

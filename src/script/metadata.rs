@@ -155,7 +155,15 @@ impl Reader<'_> {
             self.wrong_type(key, value, "a list of literal texts");
             return Vec::new();
         };
-        items.iter().filter_map(|item| self.text(&format!("{key}[]"), item)).collect()
+        let mut texts: Vec<String> = Vec::new();
+        for item in items {
+            let Some(text) = self.text(&format!("{key}[]"), item) else { continue };
+            if texts.contains(&text) {
+                self.error("duplicate", item.at(), format!("`{text}` is in `{key}` already"), None);
+            }
+            texts.push(text);
+        }
+        texts
     }
 
     fn targets(&mut self, value: &Expr) -> Vec<Target> {
@@ -170,6 +178,9 @@ impl Reader<'_> {
         let mut targets = Vec::new();
         for item in items {
             match TARGETS.iter().find(|(word, _)| Some(*word) == item.text()) {
+                Some((word, target)) if targets.contains(target) => {
+                    self.error("duplicate", item.at(), format!("`{word}` is in `targets` already"), None);
+                }
                 Some((_, target)) => targets.push(*target),
                 None => {
                     let hint = item.text().and_then(|text| did_you_mean(text, words.iter().copied()));
@@ -227,6 +238,7 @@ impl Reader<'_> {
             return spec;
         };
         let mut fallback_at = None;
+        let mut choices_at = &Expr::Unit(Position::NONE);
         let mut typed = false;
         for (key, at, value) in entries {
             match key.as_str() {
@@ -255,7 +267,10 @@ impl Reader<'_> {
                     spec.fallback = self.literal(key, value);
                 }
                 "choices" => match self.literal(key, value) {
-                    Some(Value::Array(choices)) => spec.choices = choices,
+                    Some(Value::Array(choices)) => {
+                        spec.choices = choices;
+                        choices_at = value;
+                    }
                     Some(_) => self.wrong_type(key, value, "a list"),
                     None => {}
                 },
@@ -265,8 +280,18 @@ impl Reader<'_> {
         if !typed {
             self.error("missing-field", *map_at, format!("parameter `{name}` has no `type`"), None);
         }
+        if let Expr::Array(items, _) = choices_at {
+            let any = ParamSpec { choices: Vec::new(), ..spec.clone() };
+            for (item, choice) in items.iter().zip(&spec.choices) {
+                if let Err(message) = params::check_value(&any, choice) {
+                    self.error("wrong-type", item.at(), format!("a choice of `{name}` {message}"), None);
+                }
+            }
+        }
         if let (Some(fallback), Some(at)) = (&spec.fallback, fallback_at) {
-            if spec.required {
+            if !typed {
+                // What it must be is not known.
+            } else if spec.required {
                 self.error("wrong-type", at, format!("`{name}` is required: it needs no fallback"), None);
             } else if let Err(message) = params::check_value(&spec, fallback) {
                 self.error("wrong-type", at, format!("the fallback of `{name}` {message}"), None);

@@ -9,7 +9,7 @@
 //! | `roots`, `resolver` | where files come from, and that nothing else is read |
 //! | `library`, `metadata` | compiled scripts, and what they declare |
 //! | `syntax`, `ast`, `place` | a script as a plain tree; the only file that touches rhai's; places in files |
-//! | `check/` | what can be said without running |
+//! | `check/`, `lint` | what can be said without running, of one file and of many |
 //! | `api/` | what scripts can call: one table per concern |
 //! | `run`, `context`, `engine`, `value` | one run: what it acts on, limits, secrets and artifacts |
 //! | `error`, `blame`, `trace` | why it did not come to its end, and how that looks |
@@ -24,6 +24,7 @@ mod engine;
 mod error;
 mod harness;
 mod library;
+mod lint;
 mod metadata;
 mod models;
 mod place;
@@ -38,10 +39,12 @@ mod value;
 
 use crate::model::params;
 
+pub use check::{RULES, Rule};
 pub use engine::{STACK, thread};
 pub use error::ScriptError;
 pub use harness::{Maker, StagedGuest, TestFile};
 pub use library::Library;
+pub use lint::{Linted, UnknownName, lint};
 pub use models::Models;
 pub use params::{Problem, params};
 pub use roots::Roots;

@@ -28,7 +28,7 @@ use super::library::Script;
 use super::place::span;
 use super::{Library, check, engine};
 use crate::command::Output;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, did_you_mean};
 use crate::model::ScriptKind;
 use crate::op::{Op, OpResult};
 use crate::sandbox::programs::{Identity, Inside, PackageModel, ProgramCall, Programs, UnitModel};
@@ -38,6 +38,9 @@ const MODEL_FAILED: i32 = 70;
 
 /// Keys of `MODEL`.
 const KEYS: [&str; 3] = ["programs", "packages", "units"];
+
+/// Keys of the map that `run` may answer.
+pub(super) const ANSWER_KEYS: [&str; 3] = ["code", "stdout", "stderr"];
 
 /// All program models of a library.
 #[derive(Clone, Debug)]
@@ -97,23 +100,35 @@ impl Inner {
         }
         let source = &script.source;
         let constant = script.syntax.constants.iter().find(|constant| constant.name == "MODEL");
-        let Some((at, Some(Value::Object(model)))) = constant.map(|found| (found.at, found.value.literal())) else {
+        let Some((constant, Some(Value::Object(model)))) = constant.map(|found| (found, found.value.literal())) else {
             let problem = "no `const MODEL = #{...}` made of literals says what is modelled";
             findings.push(Finding::error("no-metadata", problem).at(source, 0..0));
             return;
         };
-        let error = |message: String| Finding::error("model", message).at(source, span(source, at));
+        let error = |path: &[&str], message: String| {
+            let at = constant.value.key(path).unwrap_or(constant.at);
+            Finding::error("model", message).at(source, span(source, at))
+        };
         let next = self.scripts.len();
         for (key, value) in model {
+            let mut refuse = |name: Option<&str>, problem: String| {
+                let path: Vec<&str> = [key.as_str()].into_iter().chain(name).collect();
+                findings.push(error(&path, format!("`{}`: {problem}", path[path.len() - 1])));
+            };
             match key.as_str() {
                 "programs" => match serde_json::from_value::<Vec<String>>(value) {
                     Ok(names) => self.programs.extend(names.into_iter().map(|name| (name, next))),
-                    Err(problem) => findings.push(error(format!("`programs`: {problem}"))),
+                    Err(problem) => refuse(None, problem.to_string()),
                 },
-                "packages" => declared(value, &mut self.packages, |problem| findings.push(error(problem))),
-                "units" => declared(value, &mut self.units, |problem| findings.push(error(problem))),
-                _ => findings
-                    .push(error(format!("`MODEL` has no field `{key}`")).hint(format!("known: {}", KEYS.join(", ")))),
+                "packages" => declared(value, &mut self.packages, refuse),
+                "units" => declared(value, &mut self.units, refuse),
+                _ => {
+                    let hint = match did_you_mean(&key, KEYS) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => format!("known: {}", KEYS.join(", ")),
+                    };
+                    findings.push(error(&[&key], format!("`MODEL` has no field `{key}`")).hint(hint));
+                }
             }
         }
     }
@@ -123,15 +138,15 @@ impl Inner {
 fn declared<T: for<'de> Deserialize<'de>>(
     value: Value,
     into: &mut BTreeMap<String, T>,
-    mut refuse: impl FnMut(String),
+    mut refuse: impl FnMut(Option<&str>, String),
 ) {
-    let Value::Object(entries) = value else { return refuse("must be a map by name".to_owned()) };
+    let Value::Object(entries) = value else { return refuse(None, "must be a map by name".to_owned()) };
     for (name, value) in entries {
         match serde_json::from_value(value) {
             Ok(thing) => {
                 into.insert(name, thing);
             }
-            Err(problem) => refuse(format!("`{name}`: {problem}")),
+            Err(problem) => refuse(Some(&name), problem.to_string()),
         }
     }
 }

@@ -8,7 +8,8 @@ use super::error::{Raised, Thrown};
 use crate::finding::did_you_mean;
 use crate::model::{BindMount, Prepared};
 
-const KEYS: [&str; 4] = ["devices", "mounts", "features", "lines"];
+/// Keys of the map.
+pub(super) const KEYS: [&str; 4] = ["devices", "mounts", "features", "lines"];
 
 /// Mode of a device inside when none is said: what the device has on most nodes.
 const DEVICE_MODE: &str = "0666";

@@ -11,6 +11,7 @@ pub mod findings;
 pub mod health;
 pub mod print;
 pub mod progress;
+pub mod sarif;
 mod story;
 mod style;
 pub mod summary;

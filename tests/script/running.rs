@@ -84,7 +84,7 @@ fn failures_of_the_script_itself_say_what_to_do() {
         ("failure_said", "fail(\"the port is taken\", #{ hint: \"stop the other service\" });"),
         ("failure_thrown", "throw `no ${guest.name}`;"),
         ("failure_missing_key", "let m = #{ a: 1 };\n    info(m.b);"),
-        ("failure_type", "let n = [1, 2];\n    info(n - 1);"),
+        ("failure_type", "let n = parse_json(\"[1, 2]\");\n    info(n - 1);"),
         ("failure_option", "let options = #{};\n    options.contnet = \"x\";\n    guest.file(\"/x\", options);"),
         ("failure_value", "let path = \"relative\";\n    guest.dir(path);"),
         ("failure_wait", "guest.wait_for(#{ port: 81, timeout: 5 });"),
@@ -169,7 +169,8 @@ fn secrets_are_shown_nowhere() {
         &feature(
             ", params: #{ mode: #{ type: \"string\", fallback: \"\" } }",
             r##"
-            let s = secret("canary");
+            let all = #{ canary: secret("canary") }; // where the checks lose sight of it
+            let s = all.canary;
             guest.file("/etc/secret", #{ content: `token=${s}\n`, mode: "0600" });
             guest.json("/etc/secret.json", #{ token: s, list: [s] });
             guest.exec(["true"], #{ env: #{ TOKEN: s }, creates: "/nothing" });
@@ -293,8 +294,11 @@ fn prepare_says_what_a_guest_needs_and_only_looks_at_the_node() {
     assert_eq!(prepared.lines, [("lxc.apparmor.profile".to_owned(), "unconfined".to_owned())]);
 
     let wrong = |body: &str| shown(&prepare(body).unwrap_err());
-    assert!(wrong("#{ device: [] }").contains("`prepare` cannot ask for `device`\nhint: did you mean `devices`?"));
-    assert!(wrong("guest.read(\"/x\")").contains("the guest may not exist yet"));
+    assert!(
+        wrong("let asked = #{ device: [] }; asked")
+            .contains("`prepare` cannot ask for `device`\nhint: did you mean `devices`?")
+    );
+    assert!(wrong("[guest][0].read(\"/x\")").contains("the guest may not exist yet"));
     assert!(wrong("node.file(\"/x\", #{})").contains("`prepare` may only look, but `file` changes the machine"));
 }
 

@@ -34,7 +34,7 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
         Signature::function("fail", "Ends the script as failed; `try` can catch it.")
             .takes(&[required("message", Kind::Any, "what is wrong")])
             .options(&[optional("hint", Kind::Text, "what to do about it")])
-            .returns(Type::Any),
+            .returns(Type::Never),
         |given| {
             let mut thrown = Thrown::new("fail", given.run.mask(&given.raw_text("message")));
             thrown.hint = given.maybe_text("hint")?;
@@ -44,13 +44,13 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
     verb(
         Signature::function("skip", "Ends the script as skipped, with a reason; nothing can catch it.")
             .takes(&[required("reason", Kind::Any, "why there is nothing to do here")])
-            .returns(Type::Any),
+            .returns(Type::Never),
         |given| Err(Raised::End(Ended::Skipped(given.run.mask(&given.raw_text("reason"))))),
     ),
     verb(
         Signature::function("exit", "Not to be used: `return` from `apply`, or `skip(reason)`.")
             .takes(&[optional("value", Kind::Any, "ignored")])
-            .returns(Type::Any),
+            .returns(Type::Never),
         // rhai's own `exit` ends the whole script as a success, even inside `try`.
         |_| Err(Thrown::invalid("`exit` is switched off").hint("`return` from `apply`, or `skip(reason)`").into()),
     ),

@@ -51,7 +51,8 @@ impl Subject {
 }
 
 /// What is known of a guest before it exists.
-const DECLARED: [&str; 9] = ["id", "name", "kind", "ip", "fqdn", "features", "config", "gpus", "has_feature"];
+pub(crate) const DECLARED: [&str; 9] =
+    ["id", "name", "kind", "ip", "fqdn", "features", "config", "gpus", "has_feature"];
 
 const GUEST: &[Type] = &[Type::Guest];
 const MACHINE: &[Type] = &[Type::Guest, Type::Node];
@@ -90,7 +91,12 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
         Ok(fqdn(given.run.guest()?, &given.run.site.domain).into())
     }),
     verb(
-        Signature::property(MACHINE, "os", Type::Map, "Its operating system: `id`, `version`, `codename`, `arch`."),
+        Signature::property(
+            MACHINE,
+            "os",
+            Type::Record(&["id", "version", "codename", "arch"]),
+            "Its operating system: `id`, `version`, `codename`, `arch`.",
+        ),
         |given| {
             let os = &given.run.machine.facts()?.os;
             Ok(from_json(&json!({ "id": os.id, "version": os.version, "codename": os.codename, "arch": os.arch })))

@@ -160,10 +160,10 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
         changing("download", "A file from the network, fetched once by the node and compared with its digest.")
             .takes(&[PATH])
             .options(&[
-                required("url", Kind::Text, "absolute URL"),
+                required("url", Kind::Url, "absolute URL"),
                 required(
                     "sha256",
-                    Kind::Text,
+                    Kind::Digest,
                     "digest of the file (of the member, not of its archive); \"none\": TLS alone vouches for it",
                 ),
                 optional("unpack", Kind::Text, "only this member of the tar or zip archive"),

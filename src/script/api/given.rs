@@ -201,7 +201,9 @@ fn unknown_option(signature: &Signature, key: &str) -> Thrown {
 
 fn check(signature: &Signature, name: &str, kind: Kind, value: &Dynamic) -> Result<(), Raised> {
     let fits = match kind {
-        Kind::Path | Kind::Mode => value.is_string() && (is_opaque(&as_text(value)) || !kind.refuses(&as_text(value))),
+        Kind::Path | Kind::Mode | Kind::Url | Kind::Digest | Kind::State | Kind::Method => {
+            value.is_string() && (is_opaque(&as_text(value)) || !kind.refuses(&as_text(value)))
+        }
         Kind::Port => value.as_int().is_ok_and(|port| (1..=65535).contains(&port)),
         Kind::Seconds => seconds(value).is_some(),
         Kind::Texts => value.is_string() || value.is_array() && items(value).iter().all(is_scalar),

@@ -112,7 +112,7 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
     verb(
         Signature::method(SITE, "guest", "A declared guest: `#{ id, name, kind, ip, fqdn, features, roles }`.")
             .takes(&[required("guest", Kind::Any, "id or name")])
-            .returns(Type::Map),
+            .returns(Type::Record(&["id", "name", "kind", "ip", "fqdn", "features", "roles"])),
         |given| {
             let site = site(given)?;
             Ok(shown(guest_by(&site, &given.dynamic("guest").unwrap_or_default())?, &site))

@@ -21,7 +21,7 @@ use std::sync::{Arc, LazyLock};
 use rhai::{Dynamic, EvalAltResult, FuncRegistration, ImmutableString, Module, NativeCallContext, RhaiFunc};
 
 pub(crate) use exec::Ran;
-pub(crate) use facts::Subject;
+pub(crate) use facts::{DECLARED, Subject};
 pub(crate) use given::{Answer, Context, Given, from_json, to_json};
 pub(crate) use model::ModelMachine;
 use signature::{Kind, Signature, Type};

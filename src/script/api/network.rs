@@ -29,12 +29,12 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
         Signature::method(MACHINE, "wait_for", "Waits until something holds; at the deadline the last answer is the error.")
             .options(&[
                 optional("port", Kind::Port, "something listens on this TCP port of the machine"),
-                optional("http", Kind::Text, "this URL answers with a status below 400, as the node sees it"),
+                optional("http", Kind::Url, "this URL answers with a status below 400, as the node sees it"),
                 optional("roots", Kind::Content, "certificates (PEM) to believe for `http`; the node's own if not given"),
                 VERIFY,
                 optional("file", Kind::Path, "this path exists"),
                 optional("command", Kind::Command, "this program succeeds"),
-                optional("unit", Kind::Text, "this unit is active"),
+                optional("unit", Kind::Unit, "this unit is active"),
                 optional("timeout", Kind::Seconds, "deadline; 60 seconds if not given"),
                 optional("every", Kind::Seconds, "time between two questions; 1 second if not given"),
             ]),
@@ -46,16 +46,16 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
             "http",
             "An HTTP request as the node sees the network. Answers `#{ status, body, headers }`; any status is an answer.",
         )
-        .takes(&[required("url", Kind::Text, "absolute URL")])
+        .takes(&[required("url", Kind::Url, "absolute URL")])
         .options(&[
             optional("roots", Kind::Content, "certificates (PEM) to believe; the node's own trust store if not given"),
             VERIFY,
-            optional("method", Kind::Text, "`GET` if not given"),
+            optional("method", Kind::Method, "`GET` if not given"),
             optional("headers", Kind::Contents, "additional headers; may hold secrets"),
             optional("body", Kind::Content, "body; may hold secrets"),
             optional("timeout", Kind::Seconds, "time for the whole exchange; 10 seconds if not given"),
         ])
-        .returns(Type::Map),
+        .returns(Type::Record(&["status", "body", "headers"])),
         http,
     ),
     verb(

@@ -22,6 +22,8 @@ pub(crate) enum Type {
     Array,
     /// Map.
     Map,
+    /// A map that has these keys and no others.
+    Record(&'static [&'static str]),
     /// Closure or function pointer.
     Function,
     /// `guest`: the machine a feature runs against.
@@ -42,6 +44,8 @@ pub(crate) enum Type {
     TestGuest,
     /// The modelled machine that a program model works on.
     Model,
+    /// Nothing comes back: the script, or this part of it, ends here.
+    Never,
 }
 
 impl Type {
@@ -55,7 +59,7 @@ impl Type {
             Type::Float => "number",
             Type::Text => "text",
             Type::Array => "list",
-            Type::Map => "map",
+            Type::Map | Type::Record(_) => "map",
             Type::Function => "function",
             Type::Guest | Type::TestGuest => "guest",
             Type::Node => "node",
@@ -65,6 +69,7 @@ impl Type {
             Type::Error => "error",
             Type::Site => "site",
             Type::Model => "machine",
+            Type::Never => "end",
         }
     }
 }
@@ -78,6 +83,16 @@ pub(crate) enum Kind {
     Path,
     /// Permission bits as text: `"0644"`.
     Mode,
+    /// An absolute URL of HTTP.
+    Url,
+    /// A SHA-256 digest in hex, or `"none"`.
+    Digest,
+    /// Name of a systemd unit.
+    Unit,
+    /// `"present"` or `"absent"`.
+    State,
+    /// A method of HTTP.
+    Method,
     /// Text that may hold secrets.
     Content,
     /// Whole number.
@@ -111,6 +126,11 @@ impl Kind {
     pub const fn expected(self) -> &'static str {
         match self {
             Kind::Text | Kind::Content => "a text",
+            Kind::Unit => "a unit name, such as \"x.service\"",
+            Kind::Url => "a URL that begins with http:// or https://",
+            Kind::Digest => "a SHA-256 digest of 64 hexadecimal digits, or \"none\"",
+            Kind::State => "\"present\" or \"absent\"",
+            Kind::Method => "one of GET, HEAD, POST, PUT, DELETE",
             Kind::Path => "an absolute path",
             Kind::Mode => "permission bits as text, such as \"0644\"",
             Kind::Int => "a whole number",
@@ -131,13 +151,21 @@ impl Kind {
     /// Whether a value of this type may fit.
     pub fn accepts(self, found: Type) -> bool {
         match self {
-            _ if found == Type::Any => true,
-            Kind::Text | Kind::Path | Kind::Mode | Kind::Content => found == Type::Text,
+            _ if matches!(found, Type::Any | Type::Never) => true,
+            Kind::Text
+            | Kind::Path
+            | Kind::Mode
+            | Kind::Content
+            | Kind::Url
+            | Kind::Digest
+            | Kind::Unit
+            | Kind::State
+            | Kind::Method => found == Type::Text,
             Kind::Int | Kind::Port => found == Type::Int,
             Kind::Seconds => matches!(found, Type::Int | Type::Float | Type::Text),
             Kind::Bool => found == Type::Bool,
             Kind::Texts | Kind::Command => matches!(found, Type::Text | Type::Array),
-            Kind::Contents | Kind::Map => matches!(found, Type::Map | Type::Params),
+            Kind::Contents | Kind::Map => matches!(found, Type::Map | Type::Record(_) | Type::Params),
             Kind::Data => !matches!(found, Type::Function | Type::Guest | Type::Node | Type::Site),
             Kind::Function => found == Type::Function,
             Kind::Changes => matches!(found, Type::Change | Type::Output | Type::Array),
@@ -145,11 +173,17 @@ impl Kind {
         }
     }
 
-    /// What is wrong with a text written out in the script; continues "must be".
+    /// Whether it cannot be this text, which is written out in the script.
     pub fn refuses(self, literal: &str) -> bool {
         match self {
             Kind::Path => !literal.starts_with('/'),
             Kind::Seconds => duration(literal).is_none(),
+            Kind::Url => !["http://", "https://"].iter().any(|scheme| literal.starts_with(scheme)),
+            Kind::Digest => {
+                literal != "none" && (literal.len() != 64 || !literal.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            }
+            Kind::State => !["present", "absent"].contains(&literal),
+            Kind::Method => !["GET", "HEAD", "POST", "PUT", "DELETE"].contains(&literal),
             Kind::Mode => {
                 literal.is_empty() || literal.len() > 5 || !literal.bytes().all(|byte| (b'0'..=b'7').contains(&byte))
             }

@@ -21,18 +21,11 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
         changing("packages", "Debian packages, in one transaction.")
             .takes(&[required("names", Kind::Texts, "packages; `NAME=VERSION` asks for one version")])
             .options(&[
-                optional("state", Kind::Text, "\"present\" or \"absent\"; present if not given"),
+                optional("state", Kind::State, "\"present\" or \"absent\"; present if not given"),
                 optional("recommends", Kind::Bool, "whether recommended packages come along; false if not given"),
             ]),
         |given| {
-            let absent = match given.maybe_text("state")?.as_deref() {
-                None | Some("present") => false,
-                Some("absent") => true,
-                Some(other) => {
-                    let problem = format!("`state` of `packages` is \"present\" or \"absent\", not \"{other}\"");
-                    return Err(Thrown::invalid(problem).into());
-                }
-            };
+            let absent = given.maybe_text("state")?.is_some_and(|state| state == "absent");
             let options = Packages { absent, recommends: given.maybe_bool("recommends").unwrap_or(false) };
             given.run.changed(given.run.machine.packages(&given.texts("names")?, &options)?)
         },
@@ -69,7 +62,7 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
     ),
     verb(
         changing("unit", "A unit file in /etc/systemd/system.")
-            .takes(&[required("name", Kind::Text, "unit, such as `x.service`")])
+            .takes(&[required("name", Kind::Unit, "unit, such as `x.service`")])
             .options(&[required("content", Kind::Content, "the whole file")]),
         |given| {
             let content = given.maybe_sealed("content")?.unwrap_or_else(|| Sealed::plain(""));
@@ -78,7 +71,7 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
     ),
     verb(
         changing("service", "A unit running and enabled, restarted or reloaded when watched files differ.")
-            .takes(&[required("name", Kind::Text, "unit, such as `x.service`")])
+            .takes(&[required("name", Kind::Unit, "unit, such as `x.service`")])
             .options(&[
                 optional("running", Kind::Bool, "true if not given"),
                 optional("enabled", Kind::Bool, "started at boot; true if not given"),

@@ -60,7 +60,7 @@ pub(super) const VERBS: &[Verb<Case>] = &[
     verb(
         Signature::method(ON, "apply", "Applies a script. Answers `#{ changed, skipped, published }`.")
             .takes(&[SCRIPT, PARAMS])
-            .returns(Type::Map),
+            .returns(Type::Record(&["changed", "skipped", "published"])),
         |given| {
             let report = run(given, Entry::Apply)?;
             let published: Vec<String> = report.published.into_iter().map(|artifact| artifact.name).collect();

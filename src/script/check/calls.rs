@@ -1,25 +1,20 @@
-//! Calls: names, arity, types and options.
+//! Calls: which function, method or property a name stands for, and how many arguments it takes.
 
 use rhai::Position;
 
+use super::compare::{a, compares};
 use super::standard::standard;
-use super::visit::Checker;
+use super::visit::{Checker, Role};
 use crate::finding::did_you_mean;
-use crate::script::api::signature::{Kind, Parameter, Signature, Type};
+use crate::script::api::DECLARED;
+use crate::script::api::signature::{Signature, Type};
 use crate::script::syntax::{Expr, Function, Link};
-use crate::script::text::lower_first;
-
-/// Artifacts that `certificate` reads.
-const OF_CERTIFICATE: [&str; 2] = ["step_ca/root.crt", "step_ca/url"];
-
-/// Options without one of which `exec` runs every time.
-const GUARDS: [&str; 4] = ["creates", "unless", "only_if", "watch"];
 
 impl Checker<'_> {
     /// `name(...)`, `module::name(...)` or an operator.
     pub fn call(&mut self, module: Option<&str>, name: &str, args: &[Expr], operator: bool, at: Position) -> Type {
         if operator {
-            return self.operator(name, args);
+            return self.operator(name, args, at);
         }
         if let Some(module) = module {
             self.arguments(args);
@@ -28,14 +23,15 @@ impl Checker<'_> {
         }
         let script = self.script;
         if script.syntax.defines(name) {
-            self.arguments(args);
-            self.own(name, args.len(), at);
-            return Type::Any;
+            return self.own(name, args, at);
         }
         if let Some(signature) = self.vocabulary.function(name) {
             return self.verb(signature, args, at);
         }
         let shown = self.arguments(args);
+        if name == "contains" {
+            self.contained(args, &shown);
+        }
         // `trim(text)` is the same as `text.trim()`.
         if let Some(signature) = shown.first().and_then(|first| self.vocabulary.member(*first, name)) {
             return signature.returns;
@@ -54,6 +50,10 @@ impl Checker<'_> {
             return Type::Any;
         }
         let hint = match self.vocabulary.anywhere(name).first() {
+            _ if self.scopes.get(name).is_some() => {
+                self.variable(name);
+                Some(format!("a closure is called like this: `{name}.call(...)`"))
+            }
             Some(method) => Some(format!("it is called on something: `{}`", method.shown())),
             None => {
                 let mut known: Vec<&str> = script.syntax.functions.iter().map(|f| f.name.as_str()).collect();
@@ -66,7 +66,8 @@ impl Checker<'_> {
         Type::Any
     }
 
-    fn arguments(&mut self, args: &[Expr]) -> Vec<Type> {
+    /// Types of all arguments.
+    pub fn arguments(&mut self, args: &[Expr]) -> Vec<Type> {
         args.iter()
             .map(|arg| {
                 self.escaping(arg);
@@ -75,15 +76,26 @@ impl Checker<'_> {
             .collect()
     }
 
-    fn own(&mut self, name: &str, given: usize, at: Position) {
+    /// A call of a function of the file.
+    fn own(&mut self, name: &str, args: &[Expr], at: Position) -> Type {
+        let shown = self.arguments(args);
         self.seen.calls.insert((self.inside.clone(), name.to_owned()));
         let script = self.script;
-        let functions = script.syntax.functions.iter().filter(|function| function.name == name);
-        let arities: Vec<usize> = functions.map(|function| function.params.len()).collect();
-        if !arities.contains(&given) {
-            let known = counts(arities.into_iter());
-            self.error("arity", at, format!("`{name}` takes {known}, not {given}"), None);
+        let functions = || script.syntax.functions.iter().filter(|function| function.name == name);
+        let Some(function) = functions().find(|function| function.params.len() == args.len()) else {
+            let known = counts(functions().map(|function| function.params.len()));
+            self.error("arity", at, format!("`{name}` takes {known}, not {}", args.len()), None);
+            return Type::Any;
+        };
+        for ((param, arg), shown) in function.params.iter().zip(args).zip(shown) {
+            let expected = self.convention(param);
+            if mistaken(expected, shown) {
+                let problem = format!("`{param}` of `{name}` is {} by convention, this is {}", a(expected), a(shown));
+                let hint = Some(format!("mind the order, or give `{param}` of `{name}` another name"));
+                self.error("type", arg.at(), problem, hint);
+            }
         }
+        self.answered(name, args.len()).map_or(Type::Any, |(shown, _)| shown)
     }
 
     /// A function of the file wins over a verb that takes as many arguments, even where the verb is called as a method.
@@ -101,6 +113,7 @@ impl Checker<'_> {
     }
 
     fn module_call(&mut self, alias: &str, name: &str, given: usize, at: Position) {
+        self.seen.modules.insert(alias.to_owned());
         let script = self.script;
         let Some(import) = script.syntax.imports.iter().find(|import| import.alias == alias) else { return };
         let Some(module) = import.path.as_deref().and_then(|path| self.library.module(path)) else { return };
@@ -116,24 +129,67 @@ impl Checker<'_> {
         }
     }
 
-    fn operator(&mut self, name: &str, args: &[Expr]) -> Type {
+    fn operator(&mut self, name: &str, args: &[Expr], at: Position) -> Type {
         let shown = self.arguments(args);
+        if compares(name) {
+            self.comparison(name, args, &shown, at);
+            return Type::Bool;
+        }
+        if name == "contains" {
+            self.contained(args, &shown);
+            return Type::Bool;
+        }
+        if let ([one, other], [one_type, other_type]) = (args, shown.as_slice()) {
+            if name == "+" && (*one_type == Type::Text || *other_type == Type::Text) {
+                self.inside_text(one, *one_type);
+                self.inside_text(other, *other_type);
+                return Type::Text;
+            }
+            if !computes(name, *one_type, *other_type) {
+                let problem = format!("`{name}` cannot take {} and {}", a(*one_type), a(*other_type));
+                let hint = match (name, *one_type) {
+                    ("+", Type::Array) => Some("put it in brackets: `list + [x]`".to_owned()),
+                    _ => None,
+                };
+                self.error("type", at, problem, hint);
+            }
+        }
         match (name, shown.as_slice()) {
-            ("==" | "!=" | "<" | ">" | "<=" | ">=" | "!" | "in", _) => Type::Bool,
-            ("+", [one, other]) if *one == Type::Text || *other == Type::Text => Type::Text,
+            ("!", _) => Type::Bool,
             ("|", [Type::Change, _]) => Type::Change,
+            (".." | "..=", _) => Type::Any,
             (_, [one, other]) if one == other => *one,
             (_, [one]) => *one,
             _ => Type::Any,
         }
     }
 
+    /// `x in container`.
+    fn contained(&mut self, args: &[Expr], shown: &[Type]) {
+        let ([container, _], [on, _]) = (args, shown) else { return };
+        let hint = match on {
+            Type::Output => "take its text: `.stdout`",
+            Type::Int | Type::Float | Type::Bool | Type::Change | Type::Guest | Type::Node | Type::Site => {
+                "`in` asks a list, a map, a text or a range"
+            }
+            _ => return,
+        };
+        let problem = format!("{} holds nothing that could be asked for", a(*on));
+        self.error("type", container.at(), problem, Some(hint.to_owned()));
+    }
+
     /// `head.a.b()[c]`.
     pub fn chain(&mut self, head: &Expr, links: &[Link]) -> Type {
         let mut on = self.type_of(head);
         for (index, link) in links.iter().enumerate() {
+            if let Link::Property { name, at } | Link::Method { name, at, .. } = link {
+                self.declared_only(on, name, *at);
+            }
             on = match link {
-                Link::Property { name, at } => self.property(on, name, *at),
+                Link::Property { name, at } => {
+                    self.looked_into(head, &links[..index], on, name, *at);
+                    self.property(on, name, *at)
+                }
                 Link::Index(key) => {
                     self.used(key);
                     match (on, key.text()) {
@@ -150,12 +206,24 @@ impl Checker<'_> {
                         Expr::Variable { module: None, name, .. } if index == 0 => Some(name.as_str()),
                         _ => None,
                     };
+                    self.looked_into(head, &links[..index], on, name, *at);
                     self.captured(receiver, name, args, *at);
                     self.method(on, name, args, *at)
                 }
             };
         }
         on
+    }
+
+    /// In `prepare` the guest is only declared: it may not exist yet.
+    fn declared_only(&mut self, on: Type, name: &str, at: Position) {
+        if on != Type::Guest || self.role != Role::Script || self.inside != "prepare" || DECLARED.contains(&name) {
+            return;
+        }
+        if self.vocabulary.member(on, name).is_some() {
+            let hint = Some(format!("only what is declared can be read there: {}", DECLARED.join(", ")));
+            self.error("prepare", at, format!("`guest.{name}` in `prepare`: the guest may not exist yet"), hint);
+        }
     }
 
     /// A closure given to a method must not capture what the method is called on.
@@ -177,9 +245,18 @@ impl Checker<'_> {
         if let Some(signature) = self.vocabulary.member(on, name) {
             if !signature.property {
                 let hint = Some(format!("call it: `{}`", signature.shown()));
-                self.error("unknown-property", at, format!("`{name}` is a method of a {}", on.word()), hint);
+                self.error("unknown-property", at, format!("`{name}` is a method of {}", a(on)), hint);
             }
             return signature.returns;
+        }
+        if let Type::Record(known) = on
+            && !known.contains(&name)
+        {
+            let hint = match did_you_mean(name, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("it has {}", known.join(", ")),
+            };
+            self.error("unknown-property", at, format!("this map has no `{name}`"), Some(hint));
         }
         let closed = matches!(
             on,
@@ -191,11 +268,15 @@ impl Checker<'_> {
                 | Type::Error
                 | Type::Text
                 | Type::Array
+                | Type::Int
+                | Type::Bool
+                | Type::TestGuest
+                | Type::Model
         );
         if closed && !standard().has_property(on, name) {
             let known = self.vocabulary.members(on).map(|signature| signature.name);
             let hint = did_you_mean(name, known).map(|near| format!("did you mean `{near}`?"));
-            self.error("unknown-property", at, format!("a {} has no `{name}`", on.word()), hint);
+            self.error("unknown-property", at, format!("{} has no `{name}`", a(on)), hint);
         }
         Type::Any
     }
@@ -204,7 +285,7 @@ impl Checker<'_> {
         if let Some(signature) = self.vocabulary.member(on, name) {
             if signature.property {
                 let hint = Some(format!("read it: `{}`", signature.shown()));
-                self.error("unknown-method", at, format!("`{name}` of a {} is no method", on.word()), hint);
+                self.error("unknown-method", at, format!("`{name}` of {} is no method", a(on)), hint);
                 return signature.returns;
             }
             return self.verb(signature, args, at);
@@ -228,7 +309,9 @@ impl Checker<'_> {
         if fitting().next().is_some() {
             return if fitting().all(|form| form.unit) { Type::Unit } else { Type::Any };
         }
-        if standard().is_special(name) || matches!(on, Type::Map | Type::Params | Type::Function) {
+        if standard().is_special(name)
+            || matches!(on, Type::Map | Type::Record(_) | Type::Params | Type::Function | Type::Never)
+        {
             return Type::Any;
         }
         let takes = |signature: &&Signature| {
@@ -251,8 +334,10 @@ impl Checker<'_> {
         let mut hint = did_you_mean(name, known).map(|near| format!("did you mean `{near}`?"));
         if let Some(function) = self.vocabulary.function(name) {
             hint = Some(format!("it is a function of its own: `{}`", function.shown()));
+        } else if let Some(method) = self.vocabulary.anywhere(name).first() {
+            hint = Some(format!("it belongs to another type: `{}`", method.shown()));
         }
-        self.error("unknown-method", at, format!("a {} has no method `{name}`", on.word()), hint);
+        self.error("unknown-method", at, format!("{} has no method `{name}`", a(on)), hint);
         Type::Any
     }
 
@@ -267,152 +352,10 @@ impl Checker<'_> {
             self.error("unknown-method", at, format!("nothing has a method `{name}`"), hint);
         }
     }
-
-    /// A call of one of our tables.
-    fn verb(&mut self, signature: &'static Signature, args: &[Expr], at: Position) -> Type {
-        if signature.changes {
-            self.seen.changes.push((self.inside.clone(), signature.name, at));
-        }
-        let (fewest, most) = signature.arity();
-        if args.len() < fewest || args.len() > most {
-            let given = args.len();
-            let problem = format!("`{}` takes {}, not {given}", signature.name, range(fewest, most));
-            self.arguments(args);
-            self.error("arity", at, problem, Some(format!("`{}`: {}", signature.shown(), lower_first(signature.doc))));
-            return signature.returns;
-        }
-        // The option map stands where no positional parameter must.
-        let has_map = !signature.options.is_empty()
-            && args.len().checked_sub(1).is_some_and(|last| signature.args.get(last).is_none_or(|arg| !arg.required));
-        let (positional, options) = match args.split_last() {
-            Some((last, rest)) if has_map && matches!(last, Expr::Map(..)) => (rest, Some(last)),
-            _ => (args, None),
-        };
-        for (parameter, value) in signature.args.iter().zip(positional) {
-            self.value(signature, parameter, value);
-        }
-        if let Some(surplus) = positional.get(signature.args.len()) {
-            let shown = self.used(surplus);
-            if !matches!(shown, Type::Any | Type::Map) {
-                let problem = format!("the last argument of `{}` is its map of options", signature.name);
-                self.error("type", surplus.at(), problem, Some(signature.shown()));
-            }
-        }
-        match options {
-            Some(Expr::Map(entries, map_at)) => self.options(signature, entries, *map_at),
-            _ if positional.len() <= signature.args.len() => self.missing(signature, &[], at),
-            _ => {}
-        }
-        self.special(signature, positional, options, at);
-        signature.returns
-    }
-
-    fn options(&mut self, signature: &'static Signature, entries: &[(String, Position, Expr)], at: Position) {
-        for (key, key_at, value) in entries {
-            match signature.options.iter().find(|option| option.name == key) {
-                Some(option) => self.value(signature, option, value),
-                None => {
-                    self.used(value);
-                    let known = signature.options.iter().map(|option| option.name);
-                    let hint = match did_you_mean(key, known.clone()) {
-                        Some(near) => format!("did you mean `{near}`?"),
-                        None => format!("known: {}", known.collect::<Vec<_>>().join(", ")),
-                    };
-                    self.error(
-                        "unknown-option",
-                        *key_at,
-                        format!("`{}` has no option `{key}`", signature.name),
-                        Some(hint),
-                    );
-                }
-            }
-        }
-        let given: Vec<&str> = entries.iter().map(|(key, ..)| key.as_str()).collect();
-        self.missing(signature, &given, at);
-    }
-
-    fn missing(&mut self, signature: &'static Signature, given: &[&str], at: Position) {
-        for option in signature.options.iter().filter(|option| option.required && !given.contains(&option.name)) {
-            let problem = format!("`{}` needs the option `{}`", signature.name, option.name);
-            self.error("missing-option", at, problem, Some(option.doc.to_owned()));
-        }
-    }
-
-    /// One argument or option against what it takes.
-    fn value(&mut self, signature: &Signature, parameter: &Parameter, value: &Expr) {
-        self.escaping(value);
-        let shown = match parameter.kind {
-            _ if matches!(value, Expr::Unit(_)) && parameter.may_be_nothing() => return,
-            Kind::Any | Kind::Data => self.type_of(value),
-            _ => self.used(value),
-        };
-        let kind = parameter.kind;
-        let refused = value.text().is_some_and(|text| kind.refuses(text))
-            || matches!((kind, value), (Kind::Port, Expr::Int(port, _)) if !(1..=65535).contains(port));
-        // Nothing at all was complained about already.
-        if refused || (shown != Type::Unit && !kind.accepts(shown)) {
-            let problem = format!("`{}` of `{}` must be {}", parameter.name, signature.name, kind.expected());
-            let hint = (!refused).then(|| format!("this is a {}", shown.word()));
-            self.error("type", value.at(), problem, hint);
-        }
-    }
-
-    /// Rules about single verbs.
-    fn special(&mut self, signature: &Signature, args: &[Expr], options: Option<&Expr>, at: Position) {
-        let option = |name: &str| match options {
-            Some(Expr::Map(entries, _)) => entries.iter().find(|(key, ..)| key == name).map(|(_, _, value)| value),
-            _ => None,
-        };
-        match signature.name {
-            "exec" if args.len() == 1 && GUARDS.iter().all(|guard| option(guard).is_none()) => {
-                let hint = Some(format!("say when it need not run: {}", GUARDS.join(", ")));
-                self.warning("unguarded-exec", at, "this program runs every time".to_owned(), hint);
-            }
-            "artifact" => self.artifact(args.first(), false),
-            "publish" => self.artifact(args.first(), true),
-            "certificate" => {
-                for name in OF_CERTIFICATE {
-                    self.declared(name, false, at);
-                }
-            }
-            "asset" => self.asset(args.first()),
-            "template" | "file" => self.asset(option("source")),
-            _ => {}
-        }
-    }
-
-    fn artifact(&mut self, name: Option<&Expr>, publishes: bool) {
-        match name {
-            Some(Expr::Text(text, at)) => self.declared(text, publishes, *at),
-            _ => self.seen.artifacts_escape = true,
-        }
-    }
-
-    fn declared(&mut self, name: &str, publishes: bool, at: Position) {
-        let seen = if publishes { &mut self.seen.published } else { &mut self.seen.consumed };
-        seen.insert(name.to_owned());
-        let Some(spec) = self.spec else { return };
-        let (word, list) = if publishes { ("publishes", &spec.publishes) } else { ("consumes", &spec.consumes) };
-        if !list.iter().any(|declared| declared == name) {
-            let hint = match did_you_mean(name, list.iter().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("add it: `{word}: [\"{name}\"]`"),
-            };
-            self.error("undeclared-artifact", at, format!("`{name}` is not in `{word}`"), Some(hint));
-        }
-    }
-
-    fn asset(&mut self, path: Option<&Expr>) {
-        let (Some(Expr::Text(path, at)), Some(spec)) = (path, self.spec) else { return };
-        if let Err(error) = self.library.asset(spec.kind, &spec.name, path) {
-            let hint = format!("assets are files of `{}/{}/`", crate::script::library::folder(spec.kind), spec.name);
-            self.error("asset", *at, error.to_string(), Some(hint));
-        }
-    }
 }
 
 /// `1, 2 or 4 arguments`.
-fn counts(arities: impl Iterator<Item = usize>) -> String {
+pub(super) fn counts(arities: impl Iterator<Item = usize>) -> String {
     let mut all: Vec<usize> = arities.collect();
     all.sort_unstable();
     all.dedup();
@@ -424,6 +367,44 @@ fn counts(arities: impl Iterator<Item = usize>) -> String {
     }
 }
 
-fn range(fewest: usize, most: usize) -> String {
+pub(super) fn range(fewest: usize, most: usize) -> String {
     if fewest == most { counts(std::iter::once(fewest)) } else { format!("{fewest} to {most} arguments") }
+}
+
+/// Whether a value of this type is surely not what a parameter of that name stands for.
+fn mistaken(expected: Type, found: Type) -> bool {
+    match expected {
+        Type::Guest | Type::Node | Type::TestGuest | Type::Model => {
+            // A function may be for guests and for the node.
+            !matches!(found, Type::Any | Type::Never | Type::Guest | Type::Node | Type::TestGuest | Type::Model)
+        }
+        Type::Params => !matches!(found, Type::Any | Type::Never | Type::Params | Type::Map | Type::Record(_)),
+        _ => false,
+    }
+}
+
+/// Whether an operator may take values of these types; neither is a text that something is added to.
+fn computes(name: &str, one: Type, other: Type) -> bool {
+    let number = |shown: Type| matches!(shown, Type::Int | Type::Float);
+    let odd = |shown: Type| {
+        matches!(
+            shown,
+            Type::Bool
+                | Type::Array
+                | Type::Map
+                | Type::Record(_)
+                | Type::Change
+                | Type::Output
+                | Type::Guest
+                | Type::Site
+        )
+    };
+    match name {
+        "+" | "-" | "*" | "/" | "%" => {
+            !(number(one) && odd(other) || odd(one) && number(other))
+                && !(one == Type::Text && name != "-" && number(other))
+                && !(number(one) && other == Type::Text)
+        }
+        _ => true,
+    }
 }

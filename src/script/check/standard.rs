@@ -39,7 +39,8 @@ static STANDARD: LazyLock<Standard> = LazyLock::new(|| {
             let metadata = info.metadata;
             let form = Form {
                 params: metadata.param_types.iter().map(|id| known(*id)).collect(),
-                unit: matches!(metadata.return_type.as_str(), "" | "()" | "RhaiResultOf<()>"),
+                // rhai writes `RhaiResultOf<() >`.
+                unit: matches!(metadata.return_type.replace(' ', "").as_str(), "" | "()" | "RhaiResultOf<()>"),
             };
             Some((metadata.name.to_string(), form))
         },

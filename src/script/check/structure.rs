@@ -1,4 +1,4 @@
-//! Rules about a whole script: its entries, and whether it uses what it declares.
+//! Rules about a whole script: its entries, and whether what may only look only looks.
 
 use std::collections::BTreeSet;
 
@@ -8,19 +8,23 @@ use super::visit::Checker;
 use crate::finding::did_you_mean;
 use crate::model::{ScriptKind, Target};
 use crate::script::metadata;
+use crate::script::prepare;
 use crate::script::run::Entry;
+use crate::script::syntax::{Expr, Function};
 
-const ENTRIES: [Entry; 4] = [Entry::Apply, Entry::Health, Entry::Prepare, Entry::Remove];
+/// Functions of a script that are called from outside.
+pub(super) const ENTRIES: [Entry; 4] = [Entry::Apply, Entry::Health, Entry::Prepare, Entry::Remove];
 
-/// Checks the entries of a script and what it declares against what it uses.
+/// Checks the entries of a script.
 pub(super) fn script(checker: &mut Checker, kind: ScriptKind) {
     entries(checker, kind);
     looking(checker);
-    unused_functions(checker);
-    unused_declarations(checker, kind);
+    for function in checker.script.syntax.functions.iter().filter(|function| function.name == "prepare") {
+        answer_keys(checker, function, &prepare::KEYS);
+    }
 }
 
-fn signature(entry: Entry, node: bool) -> &'static str {
+fn wanted(entry: Entry, node: bool) -> &'static str {
     match entry {
         Entry::Apply if node => "fn apply(node, params)",
         Entry::Health if node => "fn health(node, params)",
@@ -37,24 +41,7 @@ fn entries(checker: &mut Checker, kind: ScriptKind) {
     let node = checker.spec.is_some_and(|spec| spec.targets == [Target::Node]);
     for entry in ENTRIES {
         for function in syntax.functions.iter().filter(|function| function.name == entry.function()) {
-            let wanted = signature(entry, node);
-            let names = || function.params.iter().map(String::as_str);
-            let expected: Vec<&str> = wanted.split(['(', ')']).nth(1).unwrap_or_default().split(", ").collect();
-            if function.params.len() != entry.arity() {
-                let problem = format!(
-                    "`{}` has {} parameters instead of {}",
-                    function.name,
-                    function.params.len(),
-                    entry.arity()
-                );
-                checker.error("signature", function.at, problem, Some(format!("write `{wanted}`")));
-            } else if names().zip(&expected).any(|(name, expected)| name != *expected && name != format!("_{expected}"))
-            {
-                let problem = format!("the parameters of `{}` are called otherwise", function.name);
-                checker.error("signature", function.at, problem, Some(format!("write `{wanted}`")));
-            } else if function.private {
-                checker.error("signature", function.at, format!("`{}` must not be private", function.name), None);
-            }
+            signature(checker, function, wanted(entry, node));
         }
     }
     if !syntax.defines("apply") {
@@ -69,9 +56,42 @@ fn entries(checker: &mut Checker, kind: ScriptKind) {
         let at = at.unwrap_or(Position::new(1, 1));
         let hint = match near {
             Some(function) => format!("did you mean `apply` instead of `{}`?", function.name),
-            None => format!("write `{}`", signature(Entry::Apply, node)),
+            None => format!("write `{}`", wanted(Entry::Apply, node)),
         };
         checker.error("signature", at, "the script has no `apply`".to_owned(), Some(hint));
+    }
+}
+
+/// A function that is called from outside: its parameters, in their order and by their names.
+pub(super) fn signature(checker: &mut Checker, function: &Function, wanted: &str) {
+    let expected: Vec<&str> = wanted.split(['(', ')']).nth(1).unwrap_or_default().split(", ").collect();
+    let mut names = function.params.iter().map(String::as_str).zip(&expected);
+    let name = &function.name;
+    let problem = if function.params.len() != expected.len() {
+        let plural = if function.params.len() == 1 { "" } else { "s" };
+        format!("`{name}` has {} parameter{plural} instead of {}", function.params.len(), expected.len())
+    } else if names.any(|(name, expected)| name != *expected && name != format!("_{expected}")) {
+        format!("the parameters of `{name}` are called otherwise")
+    } else if function.private {
+        let problem = format!("`{name}` must not be private");
+        return checker.error("signature", function.at, problem, Some("leave `private` out".to_owned()));
+    } else {
+        return;
+    };
+    checker.error("signature", function.at, problem, Some(format!("write `{wanted}`")));
+}
+
+/// Maps that a function answers have these keys only.
+pub(super) fn answer_keys(checker: &mut Checker, function: &Function, known: &[&str]) {
+    for answer in function.answers() {
+        let Expr::Map(entries, _) = answer else { continue };
+        for (key, at, _) in entries.iter().filter(|(key, ..)| !known.contains(&key.as_str())) {
+            let hint = match did_you_mean(key, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known: {}", known.join(", ")),
+            };
+            checker.error("answer", *at, format!("`{}` cannot answer `{key}`", function.name), Some(hint));
+        }
     }
 }
 
@@ -96,54 +116,4 @@ fn looking(checker: &mut Checker) {
             checker.error("only-looks", at, problem, hint);
         }
     }
-}
-
-fn unused_functions(checker: &mut Checker) {
-    let syntax = &checker.script.syntax;
-    for function in &syntax.functions {
-        let entry = ENTRIES.iter().any(|entry| entry.function() == function.name);
-        let called = checker.seen.calls.iter().any(|(from, to)| *to == function.name && from != to);
-        if !entry && !called && !checker.script.source.text.contains(&format!("Fn(\"{}\")", function.name)) {
-            let near = did_you_mean(&function.name, ENTRIES.map(Entry::function));
-            let hint = near.filter(|near| !syntax.defines(near)).map(|near| format!("did you mean `{near}`?"));
-            checker.warning("unused-function", function.at, format!("`{}` is never called", function.name), hint);
-        }
-    }
-}
-
-fn unused_declarations(checker: &mut Checker, kind: ScriptKind) {
-    let Some(spec) = checker.spec else { return };
-    let constant = checker.script.syntax.constants.iter().find(|constant| constant.name == metadata::constant(kind));
-    let Some(constant) = constant else { return };
-    if !checker.seen.params_escape {
-        for name in spec.params.keys().filter(|name| !checker.seen.params.contains(*name)).cloned().collect::<Vec<_>>()
-        {
-            let at = key(&constant.value, &["params", &name]).unwrap_or(constant.at);
-            checker.warning("unused-parameter", at, format!("the parameter `{name}` is never read"), None);
-        }
-    }
-    if checker.seen.artifacts_escape {
-        return;
-    }
-    let unused = |word: &str, declared: &[String], used: &BTreeSet<String>| -> Vec<(String, String)> {
-        declared.iter().filter(|name| !used.contains(*name)).map(|name| (word.to_owned(), name.clone())).collect()
-    };
-    let mut found = unused("consumes", &spec.consumes, &checker.seen.consumed);
-    found.extend(unused("publishes", &spec.publishes, &checker.seen.published));
-    for (word, name) in found {
-        let at = key(&constant.value, &[&word]).unwrap_or(constant.at);
-        let problem = match word.as_str() {
-            "consumes" => format!("the artifact `{name}` is never read"),
-            _ => format!("the artifact `{name}` is never published"),
-        };
-        checker.warning("unused-artifact", at, problem, None);
-    }
-}
-
-/// Where a key of nested literal maps stands.
-fn key(map: &crate::script::syntax::Expr, path: &[&str]) -> Option<Position> {
-    let crate::script::syntax::Expr::Map(entries, _) = map else { return None };
-    let (first, rest) = path.split_first()?;
-    let (_, at, value) = entries.iter().find(|(key, ..)| key == first)?;
-    if rest.is_empty() { Some(*at) } else { key(value, rest) }
 }

@@ -1,0 +1,80 @@
+//! Every rule by its code.
+
+/// One rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Stable name, as findings carry it.
+    pub code: &'static str,
+    /// What it finds, as a lower-case fragment.
+    pub meaning: &'static str,
+}
+
+/// All rules, sorted. `docs/lint.md` shows each with an example.
+pub const RULES: [Rule; 57] = [
+    Rule { code: "answer", meaning: "`health`, `prepare` or a model's `run` answers what nobody looks at" },
+    Rule { code: "arity", meaning: "a function takes more or fewer arguments" },
+    Rule { code: "asset", meaning: "a file that is not in the script's folder" },
+    Rule { code: "backtick-escape", meaning: "`\\n` and the like between backticks, where they are two characters" },
+    Rule {
+        code: "comparison",
+        meaning: "a comparison of what is never equal: different types, a text that is no choice",
+    },
+    Rule { code: "condition", meaning: "a condition that is neither true nor false" },
+    Rule { code: "constant-condition", meaning: "a condition or comparison whose result is always the same" },
+    Rule { code: "data-race", meaning: "a closure captures what its own method is called on" },
+    Rule { code: "duplicate", meaning: "something is in a list of the metadata twice" },
+    Rule { code: "endless-loop", meaning: "a loop that nothing ends" },
+    Rule { code: "exit", meaning: "`exit` is switched off" },
+    Rule { code: "loop", meaning: "`for` over what cannot be gone through" },
+    Rule { code: "missing-field", meaning: "the metadata lacks something" },
+    Rule { code: "missing-option", meaning: "an option that must be given is not" },
+    Rule { code: "model", meaning: "`MODEL` is not as models are" },
+    Rule {
+        code: "module",
+        meaning: "an import of what is not there or must not be reached, or a function that a module does not have",
+    },
+    Rule { code: "name", meaning: "the name differs from the file's" },
+    Rule {
+        code: "needs",
+        meaning: "`needs` or `after` cannot be met: the script itself, or a feature for other machines",
+    },
+    Rule { code: "no-effect", meaning: "a statement that does nothing" },
+    Rule { code: "no-interpolation", meaning: "`${x}` between double quotes, where it is only text" },
+    Rule { code: "no-literal", meaning: "metadata that would have to be computed" },
+    Rule { code: "no-metadata", meaning: "no `FEATURE`, `APP` or `MODEL`" },
+    Rule { code: "only-looks", meaning: "`health` or `prepare` changes something" },
+    Rule { code: "options", meaning: "options that exclude each other, or do nothing by themselves" },
+    Rule { code: "orphan", meaning: "tests beside no script" },
+    Rule { code: "prepare", meaning: "`prepare` asks the guest, which may not exist yet" },
+    Rule { code: "secret", meaning: "a secret where it would be seen, or a placeholder that is looked into" },
+    Rule { code: "shadowed", meaning: "`guest`, `params` or the like is hidden by another variable" },
+    Rule { code: "shadowed-verb", meaning: "a function of the file is called instead of a verb" },
+    Rule { code: "shell-quote", meaning: "what others say becomes part of a shell line" },
+    Rule { code: "signature", meaning: "a function that is called from outside has other parameters, or is not there" },
+    Rule { code: "syntax", meaning: "what the parser refuses" },
+    Rule { code: "top-level", meaning: "a statement outside of functions" },
+    Rule { code: "type", meaning: "a value of the wrong type, or a literal that cannot be right" },
+    Rule { code: "undeclared-artifact", meaning: "an artifact that the metadata does not name" },
+    Rule { code: "unguarded-exec", meaning: "`exec` without a guard runs every time" },
+    Rule { code: "unit", meaning: "the answer of what answers nothing is used" },
+    Rule { code: "unit-suffix", meaning: "a unit whose suffix is no type of unit, but near to one" },
+    Rule { code: "unknown-artifact", meaning: "an artifact that nobody publishes" },
+    Rule { code: "unknown-constant", meaning: "`global::X` that the file does not have" },
+    Rule { code: "unknown-feature", meaning: "a feature that is not there" },
+    Rule { code: "unknown-field", meaning: "a field that metadata does not have" },
+    Rule { code: "unknown-function", meaning: "a function that nobody has" },
+    Rule { code: "unknown-method", meaning: "a method that the value does not have" },
+    Rule { code: "unknown-option", meaning: "an option that the verb does not have" },
+    Rule { code: "unknown-parameter", meaning: "a parameter that is not declared" },
+    Rule { code: "unknown-property", meaning: "a property that the value does not have" },
+    Rule { code: "unreachable", meaning: "what follows `return`, `throw`, `fail` and the like" },
+    Rule { code: "unreadable", meaning: "a file that cannot be read as text" },
+    Rule { code: "unused-answer", meaning: "a call that only answers, and nobody uses the answer" },
+    Rule { code: "unused-artifact", meaning: "a declared artifact that is never read or published" },
+    Rule { code: "unused-constant", meaning: "a constant that is never read" },
+    Rule { code: "unused-function", meaning: "a function that is never called" },
+    Rule { code: "unused-import", meaning: "a module that is never used" },
+    Rule { code: "unused-parameter", meaning: "a declared parameter that is never read" },
+    Rule { code: "unused-variable", meaning: "a variable that is never read" },
+    Rule { code: "wrong-type", meaning: "metadata of the wrong type" },
+];
