@@ -30,6 +30,18 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// A rehearsal cannot know what would come of it, because it depends on this.
+    pub fn unknown(on: &str) -> Outcome {
+        Outcome::Skipped { reason: format!("depends on {on}") }
+    }
+
+    /// Whether it is an [`Outcome::unknown`].
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Outcome::Skipped { reason } if reason.starts_with("depends on "))
+    }
+}
+
 /// A failure that an operator can act on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use phoenix::config::Dir;
 use phoenix::engine::Consent;
-use phoenix::event::{Difference, Outcome, Step};
+use phoenix::event::{Difference, Step};
 use phoenix::model::{BindMount, GuestKind};
 use phoenix::op::{Op, Place, UnitAction};
 
@@ -22,7 +22,7 @@ fn compare(rehearsed: &Ran, ran: &Ran) -> (Vec<String>, Vec<String>) {
         let done = &done.guests[guest];
         for step in &said.steps {
             let what = format!("{guest} {}", step.step);
-            if matches!(&step.outcome, Outcome::Skipped { reason } if reason.starts_with("depends on ")) {
+            if step.outcome.is_unknown() {
                 unknown.push(format!("{what}: {:?}", step.outcome));
                 continue;
             }

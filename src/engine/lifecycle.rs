@@ -225,7 +225,7 @@ fn outcome(result: Result<Done>) -> Outcome {
         Ok(Done::Changed) => Outcome::Changed,
         Ok(Done::Unchanged) => Outcome::Unchanged,
         Ok(Done::Skipped(reason)) => Outcome::Skipped { reason },
-        Err(StepError::Unknown(on)) => Outcome::Skipped { reason: format!("depends on {on}") },
+        Err(StepError::Unknown(on)) => Outcome::unknown(&on),
         Err(StepError::Interrupted) => Outcome::Skipped { reason: "interrupted".to_owned() },
         Err(StepError::Failed(failure)) => Outcome::Failed { cause: *failure },
     }

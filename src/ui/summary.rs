@@ -58,6 +58,11 @@ pub fn render(story: &Story, telling: Telling, verbose: bool) -> String {
         let line = format!("assumed to succeed, as nobody models them: {}\n", programs.join(", "));
         text.push_str(&paint(SKIPPED, line));
     }
+    let unknown = story.guests.values().flat_map(|guest| &guest.steps).filter(|step| step.outcome.is_unknown()).count();
+    if unknown > 0 {
+        let steps = if unknown == 1 { "1 step is".to_owned() } else { format!("{unknown} steps are") };
+        text.push_str(&paint(SKIPPED, format!("{steps} not known before the run: each says what it depends on\n")));
+    }
     text.push_str(&count(story, telling));
     if telling == Telling::Run {
         text.push_str(&critical_path(story));
@@ -119,7 +124,8 @@ fn changes(id: GuestId, guest: &GuestStory) -> String {
             Outcome::Skipped { reason } => format!(": {reason}"),
             _ => String::new(),
         };
-        let word = paint(style::of(&step.outcome), style::word(&step.outcome));
+        let word = if step.outcome.is_unknown() { "not known" } else { style::word(&step.outcome) };
+        let word = paint(style::of(&step.outcome), word);
         text.push_str(&format!("  {:<24} {word}{reason}\n", step.step));
         for difference in &step.changes {
             text.push_str(&format!("    {}{}\n", brief(difference), price(difference, settings)));
