@@ -25,8 +25,7 @@ pub fn difference(desired: &Desired, present: &Present, known: &Known) -> Change
         comparison.key(key, value, |is| same(SET, key, is, value));
     }
     if desired.agent && !desired.keys.contains_key("agent") {
-        let agent = comparison.properties("agent");
-        comparison.parts("agent", agent.as_ref(), &[("enabled", Some("1".to_owned()))]);
+        agent(&mut comparison);
     }
     comparison.tags(&desired.tags);
     comparison.startup(&desired.startup);
@@ -50,6 +49,21 @@ pub fn difference(desired: &Desired, present: &Present, known: &Known) -> Change
 
 fn means_nothing(part: &str, value: &str) -> bool {
     matches!((part, value), ("firewall" | "enabled", "0"))
+}
+
+/// The agent is on; of what was declared of it as a whole before, nothing stays.
+fn agent(comparison: &mut Comparison<'_>) {
+    const KEY: &str = "agent";
+    let present = comparison.properties(KEY);
+    let mut parts = vec![("enabled", Some("1".to_owned()))];
+    if comparison.was_declared(KEY) {
+        let others = present.iter().flat_map(|present| present.iter().map(|(part, _)| part));
+        parts.extend(others.filter(|part| *part != "enabled").map(|part| (part, None)));
+    }
+    if parts.len() > 1 {
+        comparison.drops(KEY);
+    }
+    comparison.parts(KEY, present.as_ref(), &parts);
 }
 
 /// The parts of `netN` that are ours, with their values; absent ones are not to be there. A model that is there stays.
