@@ -141,7 +141,8 @@ fn what_somebody_changed_inside_running_guests() {
     let unit = |name: &str, action| Op::Unit { name: name.to_owned(), action };
     let remove = |path: &str| Op::Remove { path: path.to_owned(), recursive: false };
     let packages = |names: &[&str]| Op::RemovePackages { names: names.iter().map(|name| (*name).to_owned()).collect() };
-    let drifts: [(&[(u32, Vec<Op>)], &[&str]); 4] = [
+    type Drift<'a> = (&'a [(u32, Vec<Op>)], &'a [&'a str]);
+    let drifts: [Drift; 4] = [
         (
             &[
                 (103, vec![append("/etc/default/locale", "LANGUAGE=de\n"), packages(&["git"])]),

@@ -155,13 +155,13 @@ pub fn listed(
                     options.insert(key, value);
                 }
             }
-            Err(finding) => fields.file.report(finding, span),
+            Err(finding) => fields.file.report(*finding, span),
         }
     }
 }
 
 /// `NAME=VALUE`, `--NAME VALUE`, or `nesting=1,keyctl=1`.
-fn item(kind: GuestKind, list: &str, text: &str) -> Result<Item, Finding> {
+fn item(kind: GuestKind, list: &str, text: &str) -> Result<Item, Box<Finding>> {
     let bare = text.trim().trim_start_matches('-');
     let name = bare.split(['=', ' ']).next().unwrap_or_default();
     let spec = set(kind);
@@ -171,7 +171,7 @@ fn item(kind: GuestKind, list: &str, text: &str) -> Result<Item, Finding> {
         return features(bare).map(Item::Features);
     }
     if let Some(why) = refusal(kind, name) {
-        return Err(Finding::error("declared-option", format!("`{name}` is not for `{list}`")).hint(why));
+        return Err(Finding::error("declared-option", format!("`{name}` is not for `{list}`")).hint(why).into());
     }
     if spec.option(name).is_none() {
         let known = spec.options.keys().map(String::as_str).filter(|name| refusal(kind, name).is_none());
@@ -181,30 +181,31 @@ fn item(kind: GuestKind, list: &str, text: &str) -> Result<Item, Finding> {
             Some(stem) => format!("did you mean `{stem}0`, or another number that Proxmox knows?"),
             None => format!("did you mean `{near}`?"),
         });
-        return Err(finding);
+        return Err(finding.into());
     }
     let Some((_, value)) = bare.split_once(['=', ' ']).filter(|(_, value)| !value.trim().is_empty()) else {
-        return Err(Finding::error("bad-value", format!("`{text}` must be NAME=VALUE")).hint(match name {
+        let finding = Finding::error("bad-value", format!("`{text}` must be NAME=VALUE")).hint(match name {
             "" => "for example \"protection=1\"".to_owned(),
             name => format!("write \"{name}=VALUE\""),
-        }));
+        });
+        return Err(finding.into());
     };
     let value = value.trim();
     if is_disk(kind, name) && allocates(value) {
         let finding = Finding::error("new-disk", format!("`{name}={value}` would make a new disk with every run"));
-        return Err(finding.hint("name a volume that is there: STORAGE:vm-ID-disk-1"));
+        return Err(finding.hint("name a volume that is there: STORAGE:vm-ID-disk-1").into());
     }
     Ok(Item::Key(name.to_owned(), value.to_owned()))
 }
 
 /// `nesting=1,keyctl=1`.
-fn features(text: &str) -> Result<Vec<(String, String)>, Finding> {
+fn features(text: &str) -> Result<Vec<(String, String)>, Box<Finding>> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     let one = |part: &str| match part.split_once('=') {
         Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
         None => {
             let finding = Finding::error("bad-value", format!("`{part}` must be NAME=VALUE"));
-            Err(finding.hint(format!("write \"{part}=1\"")))
+            Err(finding.hint(format!("write \"{part}=1\"")).into())
         }
     };
     parts.map(one).collect()
@@ -245,7 +246,7 @@ pub fn of_disk(fields: &Fields, kind: GuestKind) -> BTreeMap<String, String> {
     for (text, span) in fields.texts("disk_options") {
         match disk_option(command, key, text) {
             Ok(parts) => found.extend(parts),
-            Err(finding) => fields.file.report(finding, span),
+            Err(finding) => fields.file.report(*finding, span),
         }
     }
     found
@@ -254,19 +255,19 @@ pub fn of_disk(fields: &Fields, kind: GuestKind) -> BTreeMap<String, String> {
 /// Parts of a disk's value that follow from other fields, or from the disk itself.
 const OF_THE_DISK: [&str; 7] = ["file", "volume", "size", "format", "import-from", "media", "mp"];
 
-fn disk_option(command: &str, key: &str, text: &str) -> Result<Vec<(String, String)>, Finding> {
+fn disk_option(command: &str, key: &str, text: &str) -> Result<Vec<(String, String)>, Box<Finding>> {
     let parts = features(text)?;
     let grammar = grammar_of(command, key).expect("disks are property strings");
     for (name, value) in &parts {
         if OF_THE_DISK.contains(&name.as_str()) {
             let finding = Finding::error("declared-option", format!("`{name}` is not for `disk_options`"));
-            return Err(finding.hint("storage and size have fields of their own"));
+            return Err(finding.hint("storage and size have fields of their own").into());
         }
         if !grammar.contains_key(name) {
             let mut finding = Finding::error("unknown-option", format!("a disk has no option `{name}`"));
             let known = grammar.keys().map(String::as_str).filter(|name| !OF_THE_DISK.contains(name));
             finding.hint = did_you_mean(name, known).map(|near| format!("did you mean `{near}`?"));
-            return Err(finding);
+            return Err(finding.into());
         }
         // As a whole value the part is checked, with its booleans as Proxmox writes them.
         table::check(command, key, &format!("local:volume,{name}={value}"))

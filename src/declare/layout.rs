@@ -26,7 +26,7 @@ pub(super) fn value(value: &Value, indent: usize) -> String {
 fn lay(value: &Value, indent: usize, text: &mut String) {
     let inner = indent + STEP;
     match value {
-        Value::Object(map) if !map.is_empty() && !(indent > 0 && is_small(value) && fits(value, indent)) => {
+        Value::Object(map) if !(map.is_empty() || indent > 0 && is_small(value) && fits(value, indent)) => {
             text.push_str("{\n");
             for (at, (key, value)) in map.iter().enumerate() {
                 // Writing into a String cannot fail.
@@ -36,7 +36,7 @@ fn lay(value: &Value, indent: usize, text: &mut String) {
             }
             let _ = write!(text, "{:indent$}}}", "");
         }
-        Value::Array(items) if !items.is_empty() && !(is_small(value) && fits(value, indent)) => {
+        Value::Array(items) if !(items.is_empty() || is_small(value) && fits(value, indent)) => {
             text.push_str("[\n");
             for (at, item) in items.iter().enumerate() {
                 let _ = write!(text, "{:inner$}", "");

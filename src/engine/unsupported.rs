@@ -79,8 +79,8 @@ fn field(guest: &Guest, option: &str) -> String {
         _ if guest.kind == GuestKind::Lxc => &["pct_options"],
         _ => &["qm_options"],
     };
-    let all = std::iter::once(key).chain(candidates.iter().copied());
-    all.filter(|field| declares(field)).next().unwrap_or_default().to_owned()
+    let mut all = std::iter::once(key).chain(candidates.iter().copied());
+    all.find(|field| declares(field)).unwrap_or_default().to_owned()
 }
 
 /// How many there are, in words.

@@ -103,7 +103,7 @@ fn left_to_do(world: &World, name: &str, kind: GuestKind, id: GuestId) -> Option
     let runs = guest.running.is_some();
     let as_asked = runs == (resource.state == Asked::Started && !config.is_on("template"));
     let stays = resource.target.as_ref().is_none_or(|target| *target == world.node);
-    (!busy && !(as_asked && stays)).then_some(resource.due)
+    (!(busy || as_asked && stays)).then_some(resource.due)
 }
 
 fn set_due(world: &mut World, name: &str, due: Option<Moment>) {

@@ -527,9 +527,7 @@ impl Bench {
         self.declare(&mut scenario, &self.entry);
         scenario.consent = Consent::Given;
         scenario.create(&[self.id]).is_fine();
-        for path in ["/srv/foreign"] {
-            scenario.write_on_the_node(&format!("{path}/data"), "theirs");
-        }
+        scenario.write_on_the_node("/srv/foreign/data", "theirs");
         let (id, tool) = (self.id, self.tool);
         scenario.on_the_node(&format!("{tool} snapshot {id} before_all"));
         match tool {

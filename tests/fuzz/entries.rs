@@ -16,8 +16,11 @@ use phoenix::pve::table::{Grammar, Schema, grammar_of, table};
 use phoenix::pve::{argv, firewall, format, ha, inventory, qm, refusal, schema, size, storage, version};
 use phoenix::script::{Library, Roots};
 
+/// Takes whatever bytes, and must not panic.
+pub type Entry = fn(&[u8]);
+
 /// All of them, by name.
-pub const ALL: &[(&str, fn(&[u8]))] = &[
+pub const ALL: &[(&str, Entry)] = &[
     ("guest_config", guest_config),
     ("property", property),
     ("texts", texts),

@@ -192,5 +192,5 @@ fn without_quorum_nothing_is_begun() {
     }
     // Whoever only asks may.
     assert!(matches!(scenario.run(Verb::Health, &[103]).outcome(103), Outcome::Unchanged));
-    assert_eq!(scenario.world().guest(id(103)).unwrap().running.is_some(), true);
+    assert!(scenario.world().guest(id(103)).unwrap().running.is_some());
 }

@@ -14,7 +14,7 @@ use super::layout;
 use crate::config::{self, Dir, HYPERVISOR, LXC, VM};
 use crate::engine::{Sight, drift};
 use crate::finding::{Finding, Severity};
-use crate::model::{Catalogue, GuestId, GuestKind, Site};
+use crate::model::{Catalogue, GuestId, GuestKind};
 use crate::pve::difference::KeyDifference;
 use crate::pve::inventory::Present;
 use crate::pve::{MARK, firewall as fw};
@@ -137,7 +137,7 @@ impl Bench<'_> {
         let in_it = |finding: &Finding| finding.place.as_ref().is_some_and(|place| place.source.path.ends_with(name));
         let errors: Vec<Finding> =
             loaded.findings.into_iter().filter(|one| one.severity == Severity::Error && in_it(one)).collect();
-        let site = loaded.site.unwrap_or_else(Site::default);
+        let site = loaded.site.unwrap_or_default();
         let Some(guest) = site.guest(self.id) else {
             return Ok(Verdict { errors, differences: Vec::new(), firewall: false });
         };

@@ -26,6 +26,9 @@ pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {
     }
 }
 
+/// Files a request of this resource with the manager.
+type Filed = fn(&mut World, &str, &Call, Moment);
+
 /// What happens instead of a command of `pct` or `qm` for a guest that is managed: a request is filed, and that is all.
 /// Nothing for all others. A guest that is destroyed has to be purged.
 pub(super) fn instead(s: &mut Session, call: &Call) -> Done<Option<i32>> {
@@ -42,7 +45,7 @@ pub(super) fn instead(s: &mut Session, call: &Call) -> Done<Option<i32>> {
         return Ok(None);
     };
     let name = sid(kind, id);
-    let (words, request): (String, fn(&mut World, &str, &Call, Moment)) = match (command, runs) {
+    let (words, request): (String, Filed) = match (command, runs) {
         ("start", false) => (format!("start for {noun} {id}"), |world, name, _, now| {
             ha::ask(world, name, Asked::Started, now);
         }),

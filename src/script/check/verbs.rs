@@ -57,12 +57,10 @@ impl Checker<'_> {
                 }
             }
             "compose" if !open => self.compose(entries, at),
-            "wait_for" if !open => {
-                if CONDITIONS.iter().filter(|name| option(entries, name).is_some()).count() != 1 {
-                    let problem =
-                        format!("`wait_for` waits for one of {}", CONDITIONS.map(|n| format!("`{n}`")).join(", "));
-                    self.clash(at, &problem);
-                }
+            "wait_for" if !open && CONDITIONS.iter().filter(|name| option(entries, name).is_some()).count() != 1 => {
+                let problem =
+                    format!("`wait_for` waits for one of {}", CONDITIONS.map(|n| format!("`{n}`")).join(", "));
+                self.clash(at, &problem);
             }
             "apt_repo" if option(entries, "key_url").is_some() && option(entries, "keyring").is_some() => {
                 self.clash(at, "`apt_repo` takes `key_url` or `keyring`, not both");

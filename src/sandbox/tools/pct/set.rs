@@ -350,10 +350,10 @@ fn remove(s: &mut Session, id: GuestId, key: &str) -> Done {
         here_mut(s.world_mut(), id)?.config.current.description.clear();
     } else if number(key, "unused").is_some() {
         let unused = here_mut(s.world_mut(), id)?.config.current.remove(key);
-        if let Some(volume) = unused.and_then(|value| pending::volume_of(key, &value)) {
-            if !pending::is_used(s.world(), id, &volume) {
-                destroy::free_volume(s, id, &volume)?;
-            }
+        if let Some(volume) = unused.and_then(|value| pending::volume_of(key, &value))
+            && !pending::is_used(s.world(), id, &volume)
+        {
+            destroy::free_volume(s, id, &volume)?;
         }
     } else {
         pending::remove_key(s.world_mut(), id, key);

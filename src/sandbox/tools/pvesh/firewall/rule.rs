@@ -325,9 +325,12 @@ fn resolve(files: &Files, name: &str) -> Option<String> {
     own.into_iter().chain(shared).find_map(|file| file.aliases.get(&key)).map(|alias| alias.cidr.clone())
 }
 
+/// Whether a parameter has its format.
+type Check = fn(&str) -> Result<(), String>;
+
 /// What the named formats of parameters say; each ends in an empty line.
 fn format_error(rule: &Rule) -> Option<Objection> {
-    let checks: [(&'static str, fn(&str) -> Result<(), String>); 6] = [
+    let checks: [(&'static str, Check); 6] = [
         ("dest", addresses),
         ("dport", |ports| self::ports(ports, true)),
         ("icmp-type", icmp),
@@ -470,7 +473,7 @@ fn verify(files: &Files, group: bool, rule: &Rule) -> Vec<Objection> {
         }
         match proto {
             None => object_to("proto", format!("missing property - '{name}' requires this property")),
-            Some(proto) if !WITH_PORTS.contains(&proto) && !(is_icmp && name == "dport") => {
+            Some(proto) if !(WITH_PORTS.contains(&proto) || is_icmp && name == "dport") => {
                 object_to(if name == "dport" { "dport" } else { "sport" }, no_ports(proto));
             }
             Some(_) => {}
