@@ -46,6 +46,10 @@ impl User {
         self.home.path().join("world")
     }
 
+    fn lock(&self) -> PathBuf {
+        self.home.path().join("world.lock")
+    }
+
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_phoenix"));
         command
@@ -118,6 +122,9 @@ fn a_second_run_is_told_who_is_at_work_and_how_far() {
     let first = user.command(&[&["--pace", "0.05"], &FOUR[..]].concat());
     let mut first = { first }.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let until = Instant::now() + Duration::from_secs(60);
+    while !user.lock().exists() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let refused = loop {
         let second = user.run(&["create", "900"]);
         if second.err.contains("1 of 4 guests done, working on ") || Instant::now() > until {

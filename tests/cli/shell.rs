@@ -38,7 +38,7 @@ fn bash_completes_verbs_and_options() {
     assert_eq!(complete("phoenix con"), "converge config");
     assert_eq!(complete("phoenix converge --dr"), "--dry-run");
     assert_eq!(complete("phoenix --color a"), "auto always");
-    assert_eq!(complete("phoenix sandbox s"), "status shell");
+    assert_eq!(complete("phoenix sandbox s"), "status shell seed");
 }
 
 #[test]

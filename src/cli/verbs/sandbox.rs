@@ -18,8 +18,7 @@ use crate::{engine, ui};
 #[command(after_help = "Examples:
   phoenix --sandbox sandbox status
   phoenix --sandbox sandbox exec -- pct config 201
-  phoenix sandbox seed copy.world --inside 201   this node as an emulated one
-  phoenix --host sandbox:copy.world plan 201     and what would be changed there")]
+  phoenix sandbox seed copy.world --inside 201   this node as an emulated one, for `--host sandbox:copy.world`")]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]
