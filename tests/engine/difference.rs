@@ -38,6 +38,7 @@ const EXEMPT: &[&str] = &[
     "gpu_assignment",
     "health_check",
     "health_checks",
+    "imported",
     "is_template",
     "node",
     "nvidia_driver_version",
@@ -528,6 +529,12 @@ impl Bench {
         scenario.consent = Consent::Given;
         scenario.create(&[self.id]).is_fine();
         scenario.write_on_the_node("/srv/foreign/data", "theirs");
+        for script in ["a.sh", "b.sh"] {
+            let path = format!("/var/lib/vz/snippets/{script}");
+            scenario.write_on_the_node(&path, "#!/bin/sh\n");
+            let attributes = Attributes { mode: Some(0o755), ..Attributes::default() };
+            scenario.perform(Place::Node, &[Op::SetAttributes { path, attributes }]);
+        }
         let (id, tool) = (self.id, self.tool);
         scenario.on_the_node(&format!("{tool} snapshot {id} before_all"));
         match tool {
