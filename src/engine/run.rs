@@ -349,9 +349,13 @@ impl Run {
         self.progress.ends(id);
     }
 
-    /// A journal that cannot be kept is worth a warning; what counts is in the records and on the node.
+    /// A journal that cannot be kept is worth a warning; what counts is in the records and on the node. That the node
+    /// was lost is told by whoever lost it.
     fn save(&self, handles: &Handles, guest: Option<GuestId>) {
-        if let Err(error) = self.journal.save(handles.keeper.as_ref(), Vec::new()) {
+        let saved = self.journal.save(handles.keeper.as_ref(), Vec::new());
+        if let Err(error) = saved
+            && self.stage.interrupt.lost().is_none()
+        {
             let event = Event::Message { guest, level: Level::Warning, text: error.to_string() };
             self.stage.tell(handles.keeper.as_ref(), event);
         }

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::Deref;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -47,7 +48,7 @@ impl fmt::Display for Holder {
 /// A lock on a file, which says who holds it.
 #[derive(Debug)]
 pub struct FileLock {
-    file: File,
+    file: Locked,
     holder: Mutex<Holder>,
 }
 
@@ -63,10 +64,7 @@ impl FileLock {
         }
         let file = loop {
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-            let file = file.map_err(failed)?;
-            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-                return Err(HostError::Locked { by: words(&file) });
-            }
+            let file = Locked::of(file.map_err(failed)?).map_err(|held| HostError::Locked { by: words(&held) })?;
             // Whoever held it may have removed it meanwhile.
             if is_at(&file, path) {
                 break file;
@@ -98,6 +96,35 @@ impl RunLock for FileLock {
 impl Drop for FileLock {
     fn drop(&mut self) {
         drop(self.file.set_len(0));
+    }
+}
+
+/// A file that nobody else has locked as long as this lives.
+#[derive(Debug)]
+pub struct Locked(File);
+
+impl Locked {
+    /// Locks an open file; nothing if somebody else holds its lock.
+    pub fn of(file: File) -> Result<Locked, File> {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Locked(file)),
+            Err(_) => Err(file),
+        }
+    }
+}
+
+impl Deref for Locked {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for Locked {
+    /// Closing alone does not give the lock free while a program that is just being started has a copy of the descriptor.
+    fn drop(&mut self) {
+        let _closed_all_the_same = rustix::fs::flock(&self.0, FlockOperation::Unlock);
     }
 }
 

@@ -11,14 +11,13 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use super::body::{BadLayers, Body, Layers, Misfit, Saved};
 use super::record::Record;
 use super::world::World;
 use crate::host::Holder;
-use crate::host::lock::FileLock;
+use crate::host::lock::{FileLock, Locked};
 
 /// Changes beyond this many bytes (and beyond the object's own size) are folded into the object.
 const FOLD_ABOVE: u64 = 1 << 20;
@@ -81,7 +80,7 @@ pub(super) enum Store {
 pub(super) struct WorldFile {
     path: PathBuf,
     /// Absent until the first change makes the file.
-    file: Option<File>,
+    file: Option<Locked>,
     /// Bytes of the object and of the changes behind it.
     folded: u64,
     appended: u64,
@@ -94,9 +93,9 @@ impl WorldFile {
     pub(super) fn open(path: &Path) -> Result<(WorldFile, Option<World>), WorldFileError> {
         let io = |source| WorldFileError::Io { path: path.to_owned(), source };
         let mut opened = WorldFile { path: path.to_owned(), file: None, folded: 0, appended: 0, ragged: false };
-        let Some(mut file) = open_locked(path)? else { return Ok((opened, None)) };
+        let Some(file) = open_locked(path)? else { return Ok((opened, None)) };
         let mut text = Vec::new();
-        file.read_to_end(&mut text).map_err(io)?;
+        (&*file).read_to_end(&mut text).map_err(io)?;
         let (world, folded, appended) = read(path, &text)?;
         // Looking alone leaves the file as it is, even one whose last line was cut off.
         opened.ragged = folded + appended < text.len() as u64 || text.last() != Some(&b'\n');
@@ -130,8 +129,8 @@ impl WorldFile {
         }
         let mut line = serde_json::to_vec(record).map_err(|error| self.io(error.into()))?;
         line.push(b'\n');
-        if let Some(file) = &mut self.file {
-            file.write_all(&line).map_err(|source| WorldFileError::Io { path: self.path.clone(), source })?;
+        if let Some(file) = &self.file {
+            (&**file).write_all(&line).map_err(|source| WorldFileError::Io { path: self.path.clone(), source })?;
         }
         self.appended += line.len() as u64;
         Ok(())
@@ -148,10 +147,10 @@ impl WorldFile {
         let mut beside = self.path.clone().into_os_string();
         beside.push(".new");
         let mut options = OpenOptions::new();
-        let mut file =
+        let file =
             options.create(true).truncate(true).read(true).append(false).write(true).open(&beside).map_err(io)?;
-        lock(&file, &self.path)?;
-        file.write_all(&text).map_err(io)?;
+        let file = lock(file, &self.path)?;
+        (&*file).write_all(&text).map_err(io)?;
         std::fs::rename(&beside, &self.path).map_err(io)?;
         self.file = Some(file);
         (self.folded, self.appended, self.ragged) = (text.len() as u64, 0, false);
@@ -176,7 +175,7 @@ fn run_lock(world: &Path) -> PathBuf {
 }
 
 /// Opens and locks the file that is at `path` now, not one that was renamed over meanwhile.
-fn open_locked(path: &Path) -> Result<Option<File>, WorldFileError> {
+fn open_locked(path: &Path) -> Result<Option<Locked>, WorldFileError> {
     let io = |source| WorldFileError::Io { path: path.to_owned(), source };
     loop {
         let file = match OpenOptions::new().read(true).append(true).open(path) {
@@ -184,7 +183,7 @@ fn open_locked(path: &Path) -> Result<Option<File>, WorldFileError> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io(error)),
         };
-        lock(&file, path)?;
+        let file = lock(file, path)?;
         let same =
             std::fs::metadata(path).is_ok_and(|there| file.metadata().is_ok_and(|ours| ours.ino() == there.ino()));
         if same {
@@ -193,9 +192,8 @@ fn open_locked(path: &Path) -> Result<Option<File>, WorldFileError> {
     }
 }
 
-fn lock(file: &File, path: &Path) -> Result<(), WorldFileError> {
-    rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)
-        .map_err(|_| WorldFileError::InUse { path: path.to_owned(), by: FileLock::holder(&run_lock(path)) })
+fn lock(file: File, path: &Path) -> Result<Locked, WorldFileError> {
+    Locked::of(file).map_err(|_| WorldFileError::InUse { path: path.to_owned(), by: FileLock::holder(&run_lock(path)) })
 }
 
 /// The world in a file's text, and how many bytes its object and its complete changes take.
