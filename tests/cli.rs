@@ -7,10 +7,12 @@ mod terminal;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use crate::support::program::Ended;
 
 const FOUR: [&str; 5] = ["create", "900", "103", "101", "102"];
 
@@ -64,34 +66,8 @@ impl User {
         command
     }
 
-    fn run(&self, words: &[&str]) -> Ran {
-        Ran::of(&self.command(words).output().unwrap())
-    }
-}
-
-#[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    fn of(output: &Output) -> Ran {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
-    }
-
-    #[track_caller]
-    fn ends(self, code: i32) -> Ran {
-        assert_eq!(self.code, Some(code), "{}\n{}", self.out, self.err);
-        self
-    }
-
-    #[track_caller]
-    fn says(self, words: &str) -> Ran {
-        assert!(self.out.contains(words) || self.err.contains(words), "`{words}` in\n{}\n{}", self.out, self.err);
-        self
+    fn run(&self, words: &[&str]) -> Ended {
+        Ended::of(&mut self.command(words))
     }
 }
 
@@ -208,7 +184,7 @@ fn mistakes_are_answered_with_advice() {
     user.run(&["--fault", "nonsense", "create", "900"]).ends(2).says("is no fault");
     user.run(&["feature", "show", "trusted_cb"]).ends(2).says("did you mean `trusted_ca`?");
     let nowhere = Command::new(env!("CARGO_BIN_EXE_phoenix")).args(["--host", "nowhere", "status"]).output().unwrap();
-    Ran::of(&nowhere).ends(2);
+    Ended::from(&nowhere).ends(2);
 }
 
 #[test]
@@ -216,7 +192,7 @@ fn a_node_without_proxmox_is_named_with_ways_out() {
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/etc");
     let output =
         Command::new(env!("CARGO_BIN_EXE_phoenix")).args(["--config", config, "create", "900"]).output().unwrap();
-    Ran::of(&output).ends(4).says("--sandbox").says("--host");
+    Ended::from(&output).ends(4).says("--sandbox").says("--host");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::User;
+use crate::support::program::Ended;
 
 /// Longer than this nothing takes, on however busy a machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -185,5 +186,5 @@ fn a_pace_is_for_the_emulated_node() {
     let config = user.config.to_str().unwrap();
     let words = ["--config", config, "--pace", "1", "create", "900"];
     let real = std::process::Command::new(env!("CARGO_BIN_EXE_phoenix")).args(words).output().unwrap();
-    super::Ran::of(&real).ends(2).says("`--pace` is for the emulated node only");
+    Ended::from(&real).ends(2).says("`--pace` is for the emulated node only");
 }

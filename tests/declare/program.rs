@@ -6,16 +6,12 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::support::program::Ended;
+
 const TEMPLATE: &str = "local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst";
 
 /// A user with a node of their own.
 struct User(TempDir);
-
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
 
 impl User {
     fn new() -> User {
@@ -27,37 +23,21 @@ impl User {
     }
 
     /// Runs the program on the emulated node; `line` begins with its own arguments.
-    fn run(&self, line: &str) -> Ran {
-        let output = Command::new(env!("CARGO_BIN_EXE_phoenix"))
+    fn run(&self, line: &str) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_phoenix"));
+        command
             .env_clear()
             .env("HOME", self.0.path())
             .env("PATH", "/usr/bin:/bin")
             .current_dir(self.0.path())
             .args(["--host", &format!("sandbox:{}", self.path("world").display())])
             .args(shlex::split(line).unwrap())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+            .stdin(Stdio::null());
+        Ended::of(&mut command)
     }
 
     fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
-    }
-}
-
-impl Ran {
-    #[track_caller]
-    fn ends(self, code: i32) -> Ran {
-        assert_eq!(self.code, Some(code), "{}\n{}", self.out, self.err);
-        self
-    }
-
-    #[track_caller]
-    fn says(self, words: &str) -> Ran {
-        assert!(self.out.contains(words) || self.err.contains(words), "`{words}` in\n{}\n{}", self.out, self.err);
-        self
     }
 }
 

@@ -8,42 +8,15 @@ use phoenix::host::Host as _;
 use phoenix::op::{Op, Place};
 use tempfile::TempDir;
 
+use crate::support::program::Ended;
 use crate::support::sshd::{Frail, Sshd};
-
-/// How a command ended: exit code, standard output, standard error.
-#[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    #[track_caller]
-    fn ends(self, code: i32) -> Ran {
-        assert_eq!(self.code, Some(code), "{}\n{}", self.out, self.err);
-        self
-    }
-
-    #[track_caller]
-    fn says(self, words: &str) -> Ran {
-        assert!(self.out.contains(words) || self.err.contains(words), "`{words}` in\n{}\n{}", self.out, self.err);
-        self
-    }
-}
-
-fn ran(mut command: Command) -> Ran {
-    let output = command.output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
-}
 
 fn home() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
 /// How many changing values a run sent.
-fn changing(ran: &Ran) -> serde_json::Value {
+fn changing(ran: &Ended) -> serde_json::Value {
     let summary: serde_json::Value = serde_json::from_str(ran.out.lines().last().unwrap()).unwrap();
     summary["summary"]["changing"].clone()
 }
@@ -52,7 +25,7 @@ fn changing(ran: &Ran) -> serde_json::Value {
 fn a_whole_run_and_another_that_changes_nothing() {
     let sshd = Sshd::start();
     let home = home();
-    let at = |words: &[&str]| ran(sshd.workstation(home.path(), &sshd.url(), words));
+    let at = |words: &[&str]| Ended::of(&mut sshd.workstation(home.path(), &sshd.url(), words));
     at(&["create", "900", "103", "--dry-run"]).ends(0).says("2 to change").says("copying phoenix to root@127.0.0.1");
     at(&["plan", "900", "103", "--detailed-exitcode"]).ends(5);
     at(&["status"]).ends(0).says("absent");
@@ -70,7 +43,7 @@ fn a_line_that_breaks_anywhere_leaves_a_run_that_another_workstation_finishes() 
     let sshd = Sshd::start();
     let (desk, laptop) = (home(), home());
     let whole = Frail::line(&sshd, usize::MAX);
-    let at = |home: &TempDir, url: &str, words: &[&str]| ran(sshd.workstation(home.path(), url, words));
+    let at = |home: &TempDir, url: &str, words: &[&str]| Ended::of(&mut sshd.workstation(home.path(), url, words));
     // Without the copy of the program, which is there from now on.
     at(&desk, &sshd.url(), &["status"]).ends(0);
     at(&desk, &whole.url(), &["create", "900", "103"]).ends(0);
@@ -99,13 +72,13 @@ fn a_line_that_breaks_anywhere_leaves_a_run_that_another_workstation_finishes() 
 fn a_second_workstation_is_told_who_is_at_work() {
     let sshd = Sshd::start();
     let laptop = home();
-    ran(sshd.workstation(laptop.path(), &sshd.url(), &["create", "900"])).ends(0);
+    Ended::of(&mut sshd.workstation(laptop.path(), &sshd.url(), &["create", "900"])).ends(0);
     let first = sshd.open_world();
     let held = first.lock("anna@desk, process 4711, `phoenix up`").unwrap();
     held.tell("3 of 7 guests done, working on 102");
     // What is told needs no answer; this does, and comes behind it.
     drop(first.perform(Place::Node, &[Op::Os]).unwrap());
-    let second = || ran(sshd.workstation(laptop.path(), &sshd.url(), &["create", "900"]));
+    let second = || Ended::of(&mut sshd.workstation(laptop.path(), &sshd.url(), &["create", "900"]));
     let told = second().ends(4).says("is in use by another process: anna@desk, process 4711, `phoenix up`; ");
     told.says("3 of 7 guests done, working on 102").says("wait for it");
     drop(held);
@@ -130,7 +103,7 @@ fn ctrl_c_ends_the_run_and_not_the_line() {
     let err = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{err}");
     assert!(!err.contains("was lost"), "{err}");
-    let at = |words: &[&str]| ran(sshd.workstation(home.path(), &sshd.url(), words));
+    let at = |words: &[&str]| Ended::of(&mut sshd.workstation(home.path(), &sshd.url(), words));
     at(&["create", "900", "103", "101", "102"]).ends(0);
 }
 
@@ -157,7 +130,7 @@ fn a_killed_ssh_leaves_a_run_that_goes_on_by_the_same_command() {
     assert!(!told.contains("failed") && !text.contains("warning"), "{told}\n{text}");
     let until = Instant::now() + Duration::from_secs(20);
     let next = loop {
-        let next = ran(sshd.workstation(home.path(), &sshd.url(), &four));
+        let next = Ended::of(&mut sshd.workstation(home.path(), &sshd.url(), &four));
         if next.code != Some(4) || Instant::now() > until {
             break next;
         }
@@ -173,7 +146,7 @@ fn words_that_name_no_node_are_refused_before_anything_is_started() {
         let config = concat!(env!("CARGO_MANIFEST_DIR"), "/etc");
         command.env_clear().env("HOME", home.path()).env("PATH", home.path());
         command.args(["--config", config]).args(words).stdin(Stdio::null());
-        ran(command)
+        Ended::of(&mut command)
     };
     let ssh = |url: &str| phoenix(&["--host", url, "status"]);
     ssh("ssh://-oProxyCommand=id").ends(2).says("is no name of a host").says("`ssh://[user@]host[:port]`");
