@@ -1,5 +1,6 @@
 //! `ha-manager`: guests that are kept in the state that was asked for.
 
+use super::both::noun;
 use super::not_modelled;
 use crate::model::{GuestId, GuestKind};
 use crate::pve::argv::Call;
@@ -100,13 +101,6 @@ fn about(call: &Call) -> Option<(GuestKind, GuestId, &str)> {
 fn target_node(world: &World, call: &Call) -> Done<String> {
     let node = call.positionals.get(1).cloned().unwrap_or_default();
     if world.cluster.members.contains(&node) { Ok(node) } else { Err(fail(format!("no such cluster node '{node}'"))) }
-}
-
-fn noun(kind: GuestKind) -> &'static str {
-    match kind {
-        GuestKind::Lxc => "CT",
-        GuestKind::Vm => "VM",
-    }
 }
 
 /// The name of a resource as it was given: `ct:101`, or a bare id.

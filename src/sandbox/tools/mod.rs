@@ -3,6 +3,7 @@
 //! Each command line is understood (or refused) by [`crate::pve::argv`], the one reader of the option table. What a
 //! command then does is a function named after it. Every other program runs inside the node's own modelled machine.
 
+mod both;
 mod ha_manager;
 mod pct;
 mod pveam;

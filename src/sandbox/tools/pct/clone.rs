@@ -1,9 +1,9 @@
 //! `pct clone`.
 
+use super::super::both::copy_firewall;
 use super::*;
-use crate::op::{Attributes, Content, Op, OpValue};
 use crate::sandbox::config::{Config, Section, number};
-use crate::sandbox::guest::{is_host_path, mount, nic, node_inside};
+use crate::sandbox::guest::{is_host_path, mount, nic};
 use crate::sandbox::mount_point;
 use crate::sandbox::pace;
 use crate::sandbox::pending;
@@ -128,7 +128,7 @@ fn copy(s: &mut Session, call: &Call, source: GuestId, id: GuestId, plan: &Plan)
         config.set("hostname", hostname);
     }
     if let Some(description) = call.option("description") {
-        config.description = set::description(description);
+        config.description = both::description(description);
     }
     copy_firewall(s, source, id);
     here_mut(s.world_mut(), id)?.config.current = config;
@@ -152,20 +152,4 @@ fn forget_identity(world: &mut World, id: GuestId) {
     body.halt();
     // Only a directory of this name could refuse.
     let _ = body.place("/etc/machine-id", 0o444, Vec::new());
-}
-
-/// The firewall's file is copied too.
-pub(in super::super) fn copy_firewall(s: &mut Session, source: GuestId, id: GuestId) {
-    let path = |id: GuestId| format!("/etc/pve/firewall/{id}.fw");
-    let (core, now) = (s.core(), s.now());
-    node_inside(s.world_mut(), core, now, |body, around| {
-        let read = Op::Read { path: path(source), limit: 1 << 20 };
-        if let Ok(OpValue::Bytes(Some(bytes))) = body.perform(&read, around).result {
-            let content = Content::Bytes(bytes.into());
-            body.perform(
-                &Op::Write { path: path(id), content, attributes: Attributes::default(), guard: None },
-                around,
-            );
-        }
-    });
 }

@@ -197,7 +197,7 @@ fn configure(s: &mut Session, id: GuestId, template: &Template, points: &Wanted,
     values.extend(given.iter().chain(points).cloned());
     for (key, value) in values {
         match key.as_str() {
-            "description" => here_mut(s.world_mut(), id)?.config.current.description = set::description(&value),
+            "description" => here_mut(s.world_mut(), id)?.config.current.description = both::description(&value),
             _ => {
                 let value = keys::stored(s.world_mut(), &key, &value);
                 here_mut(s.world_mut(), id)?.config.current.set(&key, value);

@@ -1,11 +1,11 @@
 //! `pct destroy`.
 
+use super::super::both::remove_firewall;
 use super::*;
-use crate::op::Op;
 use crate::sandbox::config::Config;
+use crate::sandbox::pace;
 use crate::sandbox::pending::volume_of;
 use crate::sandbox::storage::{is_allocation, split};
-use crate::sandbox::{guest, pace};
 
 pub(super) fn destroy(s: &mut Session, call: &Call) -> Done<i32> {
     let id = id_at(call, 0)?;
@@ -109,10 +109,4 @@ pub(in super::super) fn btrfs_missing(path: &str) -> String {
 fn owner_in(name: &str) -> Option<GuestId> {
     let leaf = name.rsplit('/').next().unwrap_or(name);
     leaf.split('-').nth(1)?.parse().ok()
-}
-
-pub(in super::super) fn remove_firewall(s: &mut Session, id: GuestId) {
-    let remove = Op::Remove { path: format!("/etc/pve/firewall/{id}.fw"), recursive: false };
-    let (core, now) = (s.core(), s.now());
-    guest::node_inside(s.world_mut(), core, now, |body, around| body.perform(&remove, around));
 }

@@ -78,16 +78,6 @@ pub(super) fn stored(world: &mut World, key: &str, value: &str) -> String {
     }
 }
 
-/// Tags as they are kept: in small letters, sorted, each once.
-pub(in super::super) fn tags(value: &str) -> String {
-    let mut tags: Vec<String> =
-        crate::pve::format::split_list(value).into_iter().map(str::to_ascii_lowercase).collect();
-    tags.retain(|tag| !tag.is_empty());
-    tags.sort();
-    tags.dedup();
-    tags.join(";")
-}
-
 /// A property string in canonical order.
 pub(super) fn print(option: &str, properties: &Properties) -> String {
     grammar_of("pct set", option).map(|grammar| properties.print(grammar)).unwrap_or_default()

@@ -10,22 +10,22 @@ mod power;
 mod resize;
 mod set;
 mod show;
-mod snapshot;
 mod template;
 mod volume;
 
+use super::both::{self, no_pool, snapshot};
 use super::{Exit, bad_parameter, bad_parameters, exec, id_at, not_modelled, task, work_for};
 use crate::model::{GuestId, GuestKind};
 use crate::pve::argv::Call;
-use crate::pve::inventory::lock_path;
 use crate::sandbox::session::{Done, Session, Stop, fail, fail_with};
 use crate::sandbox::world::{Guest, World};
 
-pub(super) use clone::copy_firewall;
-pub(super) use destroy::{btrfs_missing, remove_firewall};
+pub(super) use destroy::btrfs_missing;
 pub(super) use inside::attach;
-pub(super) use keys::tags;
-pub(super) use show::{one_of_two, pending_entries, print_pending, shown, status_fields, tree};
+pub(super) use power::{start_now, stop_now};
+pub(super) use show::{shown, status_fields};
+
+const KIND: GuestKind = GuestKind::Lxc;
 
 /// Runs one command of `pct`.
 pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {
@@ -40,10 +40,10 @@ pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {
         "reboot" => power::reboot(s, call),
         "suspend" => power::suspend(s, call),
         "resume" => power::resume(s, call),
-        "snapshot" => snapshot::snapshot(s, call),
-        "delsnapshot" => snapshot::delsnapshot(s, call),
-        "rollback" => snapshot::rollback(s, call),
-        "listsnapshot" => snapshot::listsnapshot(s, call),
+        "snapshot" => snapshot::snapshot(s, KIND, call),
+        "delsnapshot" => snapshot::delsnapshot(s, KIND, call),
+        "rollback" => snapshot::rollback(s, KIND, call),
+        "listsnapshot" => snapshot::listsnapshot(s, KIND, call),
         "template" => template::template(s, call),
         "destroy" => destroy::destroy(s, call),
         "resize" => resize::resize(s, call),
@@ -70,29 +70,29 @@ pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {
     }
 }
 
-/// What the tools say about a container that this node does not have.
-fn absent(world: &World, id: GuestId) -> String {
-    format!("Configuration file 'nodes/{}/lxc/{id}.conf' does not exist", world.node)
-}
-
 /// The container, which must be on this node.
 fn here(world: &World, id: GuestId) -> Done<&Guest> {
-    let guest = world.guest(id).filter(|guest| guest.kind == GuestKind::Lxc && guest.node.is_none());
-    guest.ok_or_else(|| fail_with(2, absent(world, id)))
+    both::here(world, KIND, id)
 }
 
 /// The container, to be changed.
 fn here_mut(world: &mut World, id: GuestId) -> Done<&mut Guest> {
-    here(world, id)?;
-    world.guest_mut(id).ok_or_else(|| fail("the container vanished"))
+    both::here_mut(world, KIND, id)
 }
 
 /// Refuses a locked container.
 fn unlocked(world: &World, id: GuestId) -> Done {
-    match here(world, id)?.config.current.get("lock") {
-        Some(lock) => Err(fail(format!("CT is locked ({lock})"))),
-        None => Ok(()),
-    }
+    both::unlocked(world, KIND, id)
+}
+
+/// Takes the container's lock file.
+fn flock(s: &mut Session, id: GuestId) -> Done {
+    both::flock(s, KIND, id)
+}
+
+/// Gives the container's lock file back.
+fn unflock(s: &mut Session, id: GuestId) {
+    both::unflock(s, KIND, id);
 }
 
 /// Refuses a configuration that is not the one the caller saw.
@@ -104,30 +104,12 @@ fn unmodified(world: &World, id: GuestId, call: &Call) -> Done {
     Err(fail("detected modified configuration - file changed by other user? Try again."))
 }
 
-/// Takes the container's lock file.
-fn flock(s: &mut Session, id: GuestId) -> Done {
-    s.flock(&lock_path(GuestKind::Lxc, id))
-}
-
-/// Gives the container's lock file back.
-fn unflock(s: &mut Session, id: GuestId) {
-    s.unflock(&lock_path(GuestKind::Lxc, id));
-}
-
-/// Pools are not modelled: none exists.
-fn no_pool(call: &Call) -> Done {
-    match call.option("pool") {
-        Some(pool) => Err(fail(format!("403 Permission check failed (pool '{pool}' does not exist)"))),
-        None => Ok(()),
-    }
-}
-
 /// An id that no guest of the cluster has.
 fn free_id(world: &World, id: GuestId) -> Done {
     let Some(guest) = world.guest(id) else { return Ok(()) };
-    let kind = if guest.kind == GuestKind::Lxc { "CT" } else { "VM" };
+    let noun = both::noun(guest.kind);
     let node = guest.node.as_deref().unwrap_or(&world.node);
-    Err(fail_with(2, format!("{kind} {id} already exists on node '{node}'")))
+    Err(fail_with(2, format!("{noun} {id} already exists on node '{node}'")))
 }
 
 /// There is nowhere to go: what is said before anything moves.

@@ -47,7 +47,7 @@ pub(super) fn start(s: &mut Session, call: &Call) -> Done<i32> {
 }
 
 /// From a stopped container to a running init.
-pub(super) fn start_now(s: &mut Session, id: GuestId) -> Done {
+pub(in super::super) fn start_now(s: &mut Session, id: GuestId) -> Done {
     s.wait(pace::START)?;
     let (core, now) = (s.core(), s.now());
     guest::start(s.world_mut(), core, id, now).map_err(|trouble| failed(s, trouble))
@@ -71,7 +71,7 @@ pub(super) fn stop(s: &mut Session, call: &Call) -> Done<i32> {
 }
 
 /// From a running container to a stopped one.
-pub(super) fn stop_now(s: &mut Session, id: GuestId) -> Done {
+pub(in super::super) fn stop_now(s: &mut Session, id: GuestId) -> Done {
     s.wait(pace::STOP)?;
     guest::stop(s.world_mut(), id);
     Ok(())

@@ -27,12 +27,6 @@ pub(super) fn set(s: &mut Session, call: &Call) -> Done<i32> {
     Ok(0)
 }
 
-/// A description as it is kept: every line ends, and there is at most one empty line's worth of end.
-pub(super) fn description(text: &str) -> String {
-    let text = text.trim_end_matches('\n');
-    if text.is_empty() { String::new() } else { format!("{text}\n") }
-}
-
 /// Does what the options of `pct set` say.
 pub(in super::super) fn change(s: &mut Session, call: &Call, id: GuestId) -> Done {
     let given: Vec<(String, String)> = call.options.iter().filter(|(key, _)| keys::is_key(key)).cloned().collect();
@@ -160,8 +154,8 @@ pub(super) fn checked(
                     value
                 }
                 "nameserver" | "searchdomain" => split_list(&value).join(" "),
-                "tags" => keys::tags(&value),
-                "description" => description(&value),
+                "tags" => both::tags(&value),
+                "description" => both::description(&value),
                 "cpuunits" => match value.parse::<u32>() {
                     Ok(weight) => weight.min(GREATEST_WEIGHT).to_string(),
                     Err(_) => value,

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{bad_parameter, not_modelled, pct, pvesm, qm, quorum, understand};
+use super::{bad_parameter, both, not_modelled, pct, pvesm, qm, quorum, understand};
 use crate::model::{GuestId, GuestKind};
 use crate::pve::argv::{self, Call};
 use crate::pve::format::split_list;
@@ -280,7 +280,7 @@ fn typed(kind: GuestKind, key: &str, value: String) -> Value {
 }
 
 fn pending(kind: GuestKind, config: &Config, digest: &str) -> Value {
-    let mut entries: Vec<Value> = pct::pending_entries(config, &shown(kind, &config.current))
+    let mut entries: Vec<Value> = both::pending_entries(config, &shown(kind, &config.current))
         .into_iter()
         .map(|entry| {
             let mut item = Map::new();

@@ -1,6 +1,6 @@
 //! `qm clone`.
 
-use super::super::pct::copy_firewall;
+use super::super::both::copy_firewall;
 use super::*;
 use crate::pve::property::Properties;
 use crate::sandbox::config::{Config, Section, number};
@@ -141,7 +141,7 @@ fn copy(s: &mut Session, call: &Call, source: GuestId, id: GuestId, plan: &Plan)
     let source_name = plan.config.get("name").map_or_else(|| format!("VM-{source}"), |name| format!("VM-{name}"));
     config.set("name", call.option("name").map_or_else(|| format!("Copy-of-{source_name}"), str::to_owned));
     if let Some(description) = call.option("description") {
-        config.description = set::description(description);
+        config.description = both::description(description);
     }
     copy_firewall(s, source, id);
     here_mut(s.world_mut(), id)?.config.current = config;

@@ -56,7 +56,7 @@ fn make(s: &mut Session, call: &Call, id: GuestId, options: &[(String, String)])
                 here_mut(s.world_mut(), id)?.config.current.set(key, value.clone());
                 config.set(key, value);
             }
-            "description" => config.description = set::description(value),
+            "description" => config.description = both::description(value),
             _ => {
                 let value = keys::stored(s.world_mut(), key, value);
                 config.set(key, value);

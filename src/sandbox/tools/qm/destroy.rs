@@ -1,6 +1,6 @@
 //! `qm destroy`.
 
-use super::super::pct::remove_firewall;
+use super::super::both::remove_firewall;
 use super::*;
 use crate::sandbox::pace;
 use crate::sandbox::pending::volume_of;

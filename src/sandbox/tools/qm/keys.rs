@@ -1,6 +1,5 @@
 //! Keys of a machine's configuration: how values are stored, and which of them a running machine takes at once.
 
-use super::super::pct;
 use super::*;
 use crate::pve::property::Properties;
 use crate::pve::table::{Kind, grammar_of, table};
@@ -99,7 +98,7 @@ pub(super) fn stored(world: &mut World, key: &str, value: &str) -> String {
         return print_nic(&nic);
     }
     match key {
-        "tags" => return pct::tags(value),
+        "tags" => return both::tags(value),
         "cipassword" if !value.starts_with('$') => {
             let salt = format!("{:016x}", world.random());
             return format!("$5${salt}${}", &sha256(format!("{salt}{value}").as_bytes())[..43]);

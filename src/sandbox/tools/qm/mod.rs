@@ -11,9 +11,9 @@ mod power;
 mod resize;
 mod set;
 mod show;
-mod snapshot;
 mod template;
 
+use super::both::{self, no_pool, snapshot};
 use super::{Exit, bad_parameter, bad_parameters, id_at, not_modelled, task, work_for};
 use crate::model::{GuestId, GuestKind};
 use crate::pve::argv::Call;
@@ -21,7 +21,10 @@ use crate::pve::inventory::lock_path;
 use crate::sandbox::session::{Done, Session, Stop, fail, fail_with};
 use crate::sandbox::world::{Guest, World};
 
+pub(super) use power::{start_now, stop_now};
 pub(super) use show::{shown, status_fields};
+
+const KIND: GuestKind = GuestKind::Vm;
 
 /// Runs one command of `qm`.
 pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {
@@ -38,10 +41,10 @@ pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {
         "suspend" => power::suspend(s, call),
         "resume" => power::resume(s, call),
         "wait" => power::wait(s, call),
-        "snapshot" => snapshot::snapshot(s, call),
-        "delsnapshot" => snapshot::delsnapshot(s, call),
-        "rollback" => snapshot::rollback(s, call),
-        "listsnapshot" => snapshot::listsnapshot(s, call),
+        "snapshot" => snapshot::snapshot(s, KIND, call),
+        "delsnapshot" => snapshot::delsnapshot(s, KIND, call),
+        "rollback" => snapshot::rollback(s, KIND, call),
+        "listsnapshot" => snapshot::listsnapshot(s, KIND, call),
         "template" => template::template(s, call),
         "destroy" => destroy::destroy(s, call),
         "disk resize" => resize::resize(s, call),
@@ -66,21 +69,14 @@ pub(super) fn run(s: &mut Session, call: &Call) -> Done<i32> {
     }
 }
 
-/// What most commands say about a machine that this node does not have.
-fn absent(world: &World, id: GuestId) -> String {
-    format!("Configuration file 'nodes/{}/qemu-server/{id}.conf' does not exist", world.node)
-}
-
 /// The machine, which must be on this node.
 fn here(world: &World, id: GuestId) -> Done<&Guest> {
-    let guest = world.guest(id).filter(|guest| guest.kind == GuestKind::Vm && guest.node.is_none());
-    guest.ok_or_else(|| fail_with(2, absent(world, id)))
+    both::here(world, KIND, id)
 }
 
 /// The machine, to be changed.
 fn here_mut(world: &mut World, id: GuestId) -> Done<&mut Guest> {
-    here(world, id)?;
-    world.guest_mut(id).ok_or_else(|| fail("the machine vanished"))
+    both::here_mut(world, KIND, id)
 }
 
 /// What `stop`, `shutdown`, `reboot` and `clone` say about a machine that this node does not have.
@@ -95,10 +91,7 @@ fn is_running(s: &Session, id: GuestId) -> bool {
 
 /// Refuses a locked machine.
 fn unlocked(world: &World, id: GuestId) -> Done {
-    match here(world, id)?.config.current.get("lock") {
-        Some(lock) => Err(fail(format!("VM is locked ({lock})"))),
-        None => Ok(()),
-    }
+    both::unlocked(world, KIND, id)
 }
 
 /// Refuses a locked machine unless `--skiplock` passes over it.
@@ -126,15 +119,7 @@ fn unprotected(world: &World, id: GuestId, what: &str) -> Done {
 
 /// Takes the machine's lock file.
 fn flock(s: &mut Session, id: GuestId) -> Done {
-    s.flock(&lock_path(GuestKind::Vm, id))
-}
-
-/// Pools are not modelled: none exists.
-fn no_pool(call: &Call) -> Done {
-    match call.option("pool") {
-        Some(pool) => Err(fail(format!("403 Permission check failed (pool '{pool}' does not exist)"))),
-        None => Ok(()),
-    }
+    both::flock(s, KIND, id)
 }
 
 /// There is nowhere to go: what is said before anything moves.

@@ -27,7 +27,7 @@ pub(super) fn start(s: &mut Session, call: &Call) -> Done<i32> {
 }
 
 /// From a stopped machine to a running QEMU; what is inside boots from then on.
-pub(super) fn start_now(s: &mut Session, id: GuestId) -> Done {
+pub(in super::super) fn start_now(s: &mut Session, id: GuestId) -> Done {
     vm::check(s.world(), id).map_err(fail)?;
     if crate::sandbox::disk::cloud_init_drive(&here(s.world(), id)?.config.coming()).is_some() {
         s.print("generating cloud-init ISO");
@@ -52,7 +52,7 @@ pub(super) fn stop(s: &mut Session, call: &Call) -> Done<i32> {
 }
 
 /// From a running machine to a stopped one.
-pub(super) fn stop_now(s: &mut Session, id: GuestId) -> Done {
+pub(in super::super) fn stop_now(s: &mut Session, id: GuestId) -> Done {
     s.wait(pace::VM_STOP)?;
     guest::stop(s.world_mut(), id);
     Ok(())

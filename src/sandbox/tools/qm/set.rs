@@ -17,12 +17,6 @@ pub(super) fn set(s: &mut Session, call: &Call) -> Done<i32> {
     Ok(0)
 }
 
-/// A description as it is kept: every line ends.
-pub(super) fn description(text: &str) -> String {
-    let text = text.trim_end_matches('\n');
-    if text.is_empty() { String::new() } else { format!("{text}\n") }
-}
-
 /// Does what the options of `qm set` say.
 pub(in super::super) fn change(s: &mut Session, call: &Call, id: GuestId) -> Done {
     let options = keys::options(s, call)?;
@@ -175,7 +169,7 @@ fn note(s: &mut Session, id: GuestId, key: &str, value: &str, deleted: &[String]
         }
         disk::realise(s, id, key, value)?
     } else if key == "description" {
-        description(value)
+        both::description(value)
     } else {
         keys::stored(s.world_mut(), key, value)
     };

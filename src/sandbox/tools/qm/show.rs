@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::super::pct;
 use super::*;
 use crate::sandbox::config::Section;
 use crate::sandbox::disk::boot_disk_size;
@@ -22,16 +21,8 @@ pub(in super::super) fn shown(section: &Section) -> BTreeMap<String, String> {
 }
 
 pub(super) fn config(s: &mut Session, call: &Call) -> Done<i32> {
-    pct::one_of_two(call)?;
-    let config = &here(s.world(), id_at(call, 0)?)?.config;
-    let section = match call.option("snapshot") {
-        Some(name) => {
-            let taken = config.snapshots.get(name).cloned();
-            taken.ok_or_else(|| fail(format!("snapshot '{name}' does not exist")))?
-        }
-        None if call.is_on("current") => config.current.clone(),
-        None => config.coming(),
-    };
+    both::one_of_two(call)?;
+    let section = both::asked(call, &here(s.world(), id_at(call, 0)?)?.config)?;
     for (key, value) in shown(&section) {
         s.print(format!("{key}: {value}"));
     }
@@ -40,17 +31,13 @@ pub(super) fn config(s: &mut Session, call: &Call) -> Done<i32> {
 
 pub(super) fn pending(s: &mut Session, call: &Call) -> Done<i32> {
     let config = &here(s.world(), id_at(call, 0)?)?.config;
-    let entries = pct::pending_entries(config, &shown(&config.current));
-    pct::print_pending(s, entries);
+    let entries = both::pending_entries(config, &shown(&config.current));
+    both::print_pending(s, entries);
     Ok(0)
 }
 
 fn name(guest: &Guest) -> String {
     guest.config.current.get("name").map_or_else(|| format!("VM {}", guest.id), str::to_owned)
-}
-
-fn state(guest: &Guest) -> &'static str {
-    if guest.running.is_some() { "running" } else { "stopped" }
 }
 
 /// Memory in MiB.
@@ -70,7 +57,7 @@ pub(super) fn list(s: &mut Session) -> Done<i32> {
         let (config, name) = (&guest.config.current, name(guest));
         let pid = guest.running.as_ref().map_or(0, |running| running.pid);
         let disk = boot_disk_size(config) as f64 / f64::from(1 << 30);
-        let (state, memory) = (state(guest), memory(config));
+        let (state, memory) = (both::state(guest), memory(config));
         let _ = writeln!(text, "{:>10} {name:<20} {state:<10} {memory:<10} {disk:>12.2} {pid:<10}", guest.id);
     }
     s.write(text.as_bytes());
@@ -92,7 +79,7 @@ pub(in super::super) fn status_fields(s: &Session, guest: &Guest) -> BTreeMap<&'
         ("name", name(guest).into()),
         ("netin", 0.into()),
         ("netout", 0.into()),
-        ("status", state(guest).into()),
+        ("status", both::state(guest).into()),
         ("uptime", 0.into()),
         ("vmid", guest.id.get().into()),
     ]
@@ -115,15 +102,11 @@ pub(in super::super) fn status_fields(s: &Session, guest: &Guest) -> BTreeMap<&'
 pub(super) fn status(s: &mut Session, call: &Call) -> Done<i32> {
     let guest = here(s.world(), id_at(call, 0)?)?.clone();
     if !call.is_on("verbose") {
-        s.print(format!("status: {}", state(&guest)));
+        s.print(format!("status: {}", both::state(&guest)));
         return Ok(0);
     }
     let mut fields = status_fields(s, &guest);
-    fields.remove("cpu");
-    fields.insert("qmpstatus", state(&guest).into());
-    for (key, value) in fields {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        s.print(format!("{key}: {text}"));
-    }
+    fields.insert("qmpstatus", both::state(&guest).into());
+    both::print_fields(s, fields);
     Ok(0)
 }
