@@ -545,6 +545,12 @@ impl World {
         super::body::Template::of_file(volid).map(Body::of_template).unwrap_or_default()
     }
 
+    /// Whether there is an inside to copy. A virtual machine with blank disks has none; where insides are not all known,
+    /// it may have one.
+    pub(super) fn has_inside(&self, kind: GuestKind, name: &str) -> bool {
+        kind == GuestKind::Lxc || self.bodies.contains_key(name) || self.unknowable.is_some()
+    }
+
     /// A machine becomes a copy of another.
     pub(super) fn fork_body(&mut self, from: &str, to: &str) {
         self.tell_body(from);

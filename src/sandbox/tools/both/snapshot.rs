@@ -103,7 +103,7 @@ fn take(s: &mut Session, kind: GuestKind, id: GuestId, name: &str) -> Done {
             volume.snapshots.push(name.to_owned());
         }
     }
-    if world.body(&body_of(id)).is_some() {
+    if world.has_inside(kind, &body_of(id)) {
         world.fork_body(&body_of(id), &body_at(id, name));
     }
     if let Some(body) = world.body_mut(&body_at(id, name)) {
@@ -241,7 +241,7 @@ fn go_back(s: &mut Session, kind: GuestKind, id: GuestId, name: &str) -> Done {
     for (key, _) in later {
         disuse(world, id, &key, config.current.get(&key).unwrap_or_default());
     }
-    if world.body(&body_at(id, name)).is_some() {
+    if world.has_inside(kind, &body_at(id, name)) {
         world.fork_body(&body_at(id, name), &body_of(id));
     }
     Ok(())

@@ -131,7 +131,7 @@ fn copy(s: &mut Session, call: &Call, source: GuestId, id: GuestId, plan: &Plan)
         config.set(key, value);
     }
     let from = plan.snapshot.as_ref().map_or_else(|| body_of(source), |name| body_at(source, name));
-    if s.world().body(&from).is_some() || s.core().rehearsal.is_some() {
+    if s.world().has_inside(KIND, &from) {
         s.world_mut().fork_body(&from, &body_of(id));
         if let Some(body) = s.world_mut().body_mut(&body_of(id)) {
             body.halt();
