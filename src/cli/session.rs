@@ -169,5 +169,5 @@ pub fn configuration(globals: &Globals) -> Result<Dir> {
 }
 
 fn holds_configuration(dir: &Path) -> bool {
-    dir.join("phoenix_hypervisor_config.json").is_file() || dir.join("phoenix_lxc_configs.json").is_file()
+    [config::HYPERVISOR, config::LXC].iter().any(|name| dir.join(name).is_file())
 }

@@ -59,6 +59,11 @@ pub(super) fn propose(survey: &Survey, host: &dyn Host, wishes: &Wishes) -> Resu
         }
     };
     choices.note("firewall", if filtered { "on" } else { "off" }, why);
+    choices.note(
+        "NFS volumes",
+        "none",
+        "what the shipped machines mount is exported by another node; `volumes` declares yours",
+    );
     let port = Move {
         addresses: moved,
         subnet,

@@ -75,7 +75,8 @@ fn l5_status_shows_what_is() {
     let world = format!("sandbox:{}", home.path().join("world").display());
     let phoenix = |words: &[&str]| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_phoenix"));
-        let output = command.env("HOME", home.path()).args(["--host", &world]).args(words).output().unwrap();
+        let output =
+            command.env("HOME", home.path()).args(["--config", "etc", "--host", &world]).args(words).output().unwrap();
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };

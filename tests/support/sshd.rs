@@ -99,7 +99,7 @@ impl Sshd {
             sed -i "s|^root:[^:]*|root:*|" "$1/etc/shadow"
             echo "anna:x:4711:4711::/:/bin/sh" >>"$1/etc/passwd"
             echo "anna:*:19000:0:99999:7:::" >>"$1/etc/shadow"
-            rm -rf "$1/etc/pve"
+            rm -rf "$1/etc/pve" "$1/etc/phoenix"
             [ "$2" = no ] || mkdir "$1/etc/pve"
             mkdir -p /run/sshd /var/lib/phoenix /srv
             mount --bind "$1/etc" /etc

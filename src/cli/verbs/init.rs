@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::cli::{Exit, Globals, Refusal, Session, node};
 use crate::config::schema::{FileKind, schema};
+use crate::config::{HYPERVISOR, LXC, VM};
 use crate::declare::{self, Extent, Proposal, Survey, Unable, Wishes};
 use crate::engine::{Preflight, Spot};
 use crate::finding::{Finding, Severity};
@@ -25,7 +26,7 @@ use crate::ui;
   phoenix init ./lab --bridge vmbr1 --storage local-lvm --first-id 500
   phoenix --sandbox init ./lab              for an emulated node as Proxmox's installer makes it")]
 pub struct Args {
-    /// Directory to write to; files in it are never overwritten [default: --config, else /etc/phoenix]
+    /// Directory to write to; files in it are never overwritten [default: --config, else /etc/phoenix; for the sandbox ./etc]
     #[arg(value_name = "DIR")]
     pub directory: Option<PathBuf>,
     /// One base and one guest (the default)
@@ -80,7 +81,8 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
 
 fn folder(globals: &Globals, args: &Args) -> PathBuf {
     let named = args.directory.clone().or_else(|| globals.config.clone());
-    named.unwrap_or_else(|| PathBuf::from("/etc/phoenix"))
+    // What is tried in the sandbox leaves this machine's own configuration alone.
+    named.unwrap_or_else(|| PathBuf::from(if node::is_emulated(globals) { "etc" } else { "/etc/phoenix" }))
 }
 
 /// All files or none: what is there already is never overwritten.
@@ -90,9 +92,7 @@ fn write(folder: &Path, proposal: &Proposal) -> Result<Vec<PathBuf>> {
     let files: Vec<(PathBuf, &str)> =
         proposal.files.iter().chain(&schemas).map(|(name, text)| (folder.join(name), text.as_str())).collect();
     let own = proposal.files.len();
-    let mut names = ["phoenix_hypervisor_config.json", "phoenix_lxc_configs.json", "phoenix_vm_configs.json"]
-        .map(|name| folder.join(name))
-        .to_vec();
+    let mut names = [HYPERVISOR, LXC, VM].map(|name| folder.join(name)).to_vec();
     names.extend(files[..own].iter().map(|(path, _)| path.clone()));
     if let Some(there) = names.iter().find(|path| path.exists()) {
         return Err(Refusal::usage(format!("{} is there already", there.display()))
