@@ -41,6 +41,16 @@ impl Source {
         format!("{} {digest}\n", self.identity())
     }
 
+    /// Its name in the node's cache: what tells it from every other, and a word for who looks there.
+    fn cache_name(&self) -> String {
+        let last = self.member.as_deref().unwrap_or(self.url.split(['?', '#']).next().unwrap_or_default());
+        let word: String = (last.rsplit('/').next().unwrap_or_default().chars())
+            .filter(|c| c.is_ascii_alphanumeric() || "._+-".contains(*c))
+            .take(100)
+            .collect();
+        format!("{word}.{}", self.identity())
+    }
+
     /// What tells this file from every other.
     fn identity(&self) -> String {
         match (&self.sha256, &self.member) {
@@ -136,7 +146,7 @@ impl Machine {
     /// As [`Machine::download`].
     pub fn cached(&self, source: &Source) -> Result<(String, String), MachineError> {
         let source = &source.checked()?;
-        let path = format!("{CACHE_DIR}/{}", source.identity());
+        let path = format!("{CACHE_DIR}/{}", source.cache_name());
         let digest = Op::Digest { path: path.clone() };
         if let OpValue::Digest(Some(digest)) = self.one(digest.clone())? {
             return Ok((path, digest));

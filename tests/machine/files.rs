@@ -350,7 +350,7 @@ fn a_download_that_fails_says_what_to_check() {
     let bench = Bench::new();
     let url = "https://example.org/x".to_owned();
     let source = Source { url, sha256: Some("ef".repeat(32)), member: None };
-    let line = format!("fetch {} to /var/lib/phoenix/cache/{}", source.url, "ef".repeat(32));
+    let line = format!("fetch {} to /var/lib/phoenix/cache/x.{}", source.url, "ef".repeat(32));
     bench.fail(&line, phoenix::op::OpErrorKind::Conflict, "has the digest 00, not ef");
     let error = bench.machine().download("/opt/x", &source, &mode(0o644)).unwrap_err();
     assert_eq!(error.to_string(), "https://example.org/x: has the digest 00, not ef");
