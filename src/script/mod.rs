@@ -14,6 +14,7 @@
 //! | `run`, `context`, `engine`, `value` | one run: what it acts on, limits, secrets and artifacts |
 //! | `error`, `blame`, `trace` | why it did not come to its end, and how that looks |
 //! | `prepare`, `models`, `harness` | answers of `prepare`; program models; script tests |
+//! | `reference` | what can be called, for whoever shows it |
 
 mod api;
 mod ast;
@@ -29,6 +30,7 @@ mod metadata;
 mod models;
 mod place;
 mod prepare;
+pub mod reference;
 mod resolver;
 mod roots;
 mod run;
@@ -39,6 +41,7 @@ mod value;
 
 use crate::model::params;
 
+pub use api::signature;
 pub use check::{RULES, Rule};
 pub use engine::{STACK, thread};
 pub use error::ScriptError;

@@ -10,7 +10,7 @@ mod given;
 mod knowledge;
 mod model;
 mod network;
-pub(crate) mod signature;
+pub mod signature;
 mod system;
 mod test;
 mod text;
@@ -44,28 +44,40 @@ pub(crate) const fn verb<C>(signature: Signature, call: fn(&Given<C>) -> Answer)
     Verb { signature, call }
 }
 
-/// Tables of features and apps.
-const RUN: [&[Verb<Arc<Run>>]; 8] = [
-    files::VERBS,
-    system::VERBS,
-    exec::VERBS,
-    compose::VERBS,
-    network::VERBS,
-    facts::VERBS,
-    knowledge::VERBS,
-    control::VERBS,
+/// Verbs about one thing, and its name in the reference.
+pub(crate) struct Table<C: 'static> {
+    /// Heading in the reference.
+    title: &'static str,
+    /// What can be called.
+    verbs: &'static [Verb<C>],
+}
+
+const fn table<C>(title: &'static str, verbs: &'static [Verb<C>]) -> Table<C> {
+    Table { title, verbs }
+}
+
+/// Tables of features and apps, in the order of the reference.
+const RUN: &[Table<Arc<Run>>] = &[
+    table("Files", files::VERBS),
+    table("The system", system::VERBS),
+    table("Programs", exec::VERBS),
+    table("Containers", compose::VERBS),
+    table("The network", network::VERBS),
+    table("Facts", facts::VERBS),
+    table("Beyond the machine", knowledge::VERBS),
+    table("The course of a script", control::VERBS),
 ];
 
 /// Tables of program models.
-const MODEL: [&[Verb<Calling>]; 1] = [model::VERBS];
+const MODEL: &[Table<Calling>] = &[table("The modelled machine", model::VERBS)];
 
 /// Tables of script tests.
-const TEST: [&[Verb<Case>]; 1] = [test::VERBS];
+const TEST: &[Table<Case>] = &[table("Tests", test::VERBS)];
 
-static FOR_RUNS: LazyLock<Arc<Module>> = LazyLock::new(|| Arc::new(module(&RUN)));
-static FOR_MODELS: LazyLock<Arc<Module>> = LazyLock::new(|| Arc::new(module(&MODEL)));
+static FOR_RUNS: LazyLock<Arc<Module>> = LazyLock::new(|| Arc::new(module(RUN)));
+static FOR_MODELS: LazyLock<Arc<Module>> = LazyLock::new(|| Arc::new(module(MODEL)));
 
-static FOR_TESTS: LazyLock<Arc<Module>> = LazyLock::new(|| Arc::new(module(&TEST)));
+static FOR_TESTS: LazyLock<Arc<Module>> = LazyLock::new(|| Arc::new(module(TEST)));
 
 /// The module that engines of runs share.
 pub(crate) fn for_runs() -> Arc<Module> {
@@ -84,27 +96,57 @@ pub(crate) fn for_tests() -> Arc<Module> {
 
 /// Signatures of everything that script tests can call.
 pub(crate) fn test_signatures() -> Vec<&'static Signature> {
-    signatures(&TEST)
+    signatures(TEST)
 }
 
 /// Signatures of everything that features and apps can call.
 pub(crate) fn run_signatures() -> Vec<&'static Signature> {
-    signatures(&RUN)
+    signatures(RUN)
 }
 
 /// Signatures of everything that program models can call.
 pub(crate) fn model_signatures() -> Vec<&'static Signature> {
-    signatures(&MODEL)
+    signatures(MODEL)
 }
 
-fn signatures<C: Context>(tables: &[&'static [Verb<C>]]) -> Vec<&'static Signature> {
-    tables.iter().copied().chain([text::Helpers::<C>::VERBS]).flatten().map(|verb| &verb.signature).collect()
+/// Signatures of features and apps by the headings of their tables.
+pub(crate) fn run_tables() -> Vec<(&'static str, Vec<&'static Signature>)> {
+    titled(RUN)
+}
+
+/// Signatures of program models by the headings of their tables, without the text helpers.
+pub(crate) fn model_tables() -> Vec<(&'static str, Vec<&'static Signature>)> {
+    titled(MODEL)
+}
+
+/// Signatures of script tests by the headings of their tables, without the text helpers.
+pub(crate) fn test_tables() -> Vec<(&'static str, Vec<&'static Signature>)> {
+    titled(TEST)
+}
+
+/// Signatures of the helpers that every script has.
+pub(crate) fn helper_table() -> (&'static str, Vec<&'static Signature>) {
+    ("Texts and lists", text::Helpers::<Arc<Run>>::VERBS.iter().map(|verb| &verb.signature).collect())
+}
+
+fn titled<C>(tables: &'static [Table<C>]) -> Vec<(&'static str, Vec<&'static Signature>)> {
+    let signatures = |table: &'static Table<C>| table.verbs.iter().map(|verb| &verb.signature).collect();
+    tables.iter().map(|table| (table.title, signatures(table))).collect()
+}
+
+fn signatures<C: Context>(tables: &'static [Table<C>]) -> Vec<&'static Signature> {
+    with_helpers(tables).map(|verb| &verb.signature).collect()
+}
+
+/// Everything in some tables, and the text helpers that every script has.
+fn with_helpers<C: Context>(tables: &'static [Table<C>]) -> impl Iterator<Item = &'static Verb<C>> {
+    tables.iter().map(|table| table.verbs).chain([text::Helpers::<C>::VERBS]).flatten()
 }
 
 /// A module of some tables, with the text helpers that every script has.
-pub(crate) fn module<C: Context>(tables: &[&'static [Verb<C>]]) -> Module {
+fn module<C: Context>(tables: &'static [Table<C>]) -> Module {
     let mut module = Module::new();
-    for verb in tables.iter().copied().chain([text::Helpers::VERBS]).flatten() {
+    for verb in with_helpers(tables) {
         register(&mut module, verb);
     }
     module

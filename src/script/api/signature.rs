@@ -5,7 +5,7 @@ use crate::model::params::duration;
 
 /// A type as authors see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Type {
+pub enum Type {
     /// Not known without running.
     Any,
     /// `()`.
@@ -76,7 +76,7 @@ impl Type {
 
 /// What a parameter or an option takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Text without secrets.
     Text,
     /// An absolute path.
@@ -194,7 +194,7 @@ impl Kind {
 
 /// A positional parameter, or a key of the option map.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Parameter {
+pub struct Parameter {
     /// Name.
     pub name: &'static str,
     /// What it takes.
@@ -214,18 +214,18 @@ impl Parameter {
 }
 
 /// A parameter that must be given.
-pub(crate) const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Parameter {
+pub const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Parameter {
     Parameter { name, kind, required: true, doc }
 }
 
 /// A parameter that may be left out.
-pub(crate) const fn optional(name: &'static str, kind: Kind, doc: &'static str) -> Parameter {
+pub const fn optional(name: &'static str, kind: Kind, doc: &'static str) -> Parameter {
     Parameter { name, kind, required: false, doc }
 }
 
 /// Something scripts can call or read.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Signature {
+pub struct Signature {
     /// Types it is called on; none: a free function.
     pub on: &'static [Type],
     /// Name.
@@ -242,12 +242,28 @@ pub(crate) struct Signature {
     pub changes: bool,
     /// What it does. The first sentence is its summary.
     pub doc: &'static str,
+    /// When it fails; each continues "Fails".
+    pub errors: &'static [&'static str],
+    /// The body of a function that calls it and runs as it stands: of `apply(guest, params)`, for verbs of the node with
+    /// `node`; of a test; of `run(machine, argv)`. Empty for what [`Signature::property`] reads.
+    pub example: &'static str,
 }
 
 impl Signature {
     /// A free function.
     pub const fn function(name: &'static str, doc: &'static str) -> Signature {
-        Signature { on: &[], name, property: false, args: &[], options: &[], returns: Type::Unit, changes: false, doc }
+        Signature {
+            on: &[],
+            name,
+            property: false,
+            args: &[],
+            options: &[],
+            returns: Type::Unit,
+            changes: false,
+            doc,
+            errors: &[],
+            example: "",
+        }
     }
 
     /// A method.
@@ -278,6 +294,17 @@ impl Signature {
     /// The same, changing the machine.
     pub const fn changes(self) -> Signature {
         Signature { changes: true, ..self }
+    }
+
+    /// The same with what it fails of: `["when the mirror cannot be reached"]`.
+    pub const fn errors(self, errors: &'static [&'static str]) -> Signature {
+        Signature { errors, ..self }
+    }
+
+    /// The same with an example, which a test runs: as the body of `apply(guest, params)` (for verbs of the node with
+    /// `node`; of a test; of `run(machine, argv)`). Applied twice it changes nothing the second time.
+    pub const fn example(self, example: &'static str) -> Signature {
+        Signature { example, ..self }
     }
 
     /// Fewest and most arguments of a call, the option map included.
