@@ -138,6 +138,15 @@ fn start(statement: &RhaiStmt) -> Position {
     }
 }
 
+/// The line on which what a node stands for begins.
+pub(crate) fn first_line(node: ASTNode) -> Option<usize> {
+    match node {
+        ASTNode::Stmt(statement) => start(statement).line(),
+        ASTNode::Expr(expression) => expression.start_position().line(),
+        _ => None,
+    }
+}
+
 fn block<'a>(statements: impl IntoIterator<Item = &'a RhaiStmt>) -> Vec<Stmt> {
     statements.into_iter().filter(|statement| !statement.is_noop()).map(stmt).collect()
 }

@@ -62,6 +62,9 @@ fn with(module: Arc<Module>, tag: Dynamic, library: &Library) -> Engine {
     engine.register_global_module(module);
     engine.set_default_tag(tag);
     engine.set_module_resolver(Resolver::new(library.clone()));
+    if let Some(recorder) = library.recorder() {
+        recorder.watch(&mut engine);
+    }
     engine
 }
 

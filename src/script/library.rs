@@ -9,13 +9,17 @@ use ring::digest::{Context, SHA256};
 use crate::finding::{Finding, Severity, Source};
 use crate::model::{Catalogue, ScriptKind};
 
+use super::coverage::Recorder;
 use super::roots::{Found, RootError, Roots};
 use super::syntax::Syntax;
 use super::{ast, check, engine, metadata};
 
 /// The scripts of all roots, compiled. Clones share everything.
 #[derive(Clone)]
-pub struct Library(Arc<Inner>);
+pub struct Library {
+    inner: Arc<Inner>,
+    recorder: Option<Recorder>,
+}
 
 struct Inner {
     roots: Roots,
@@ -113,12 +117,22 @@ impl Library {
                 findings.extend(inner.add(kind, stem, script));
             }
         }
-        (Library(Arc::new(inner)), findings)
+        (Library { inner: Arc::new(inner), recorder: None }, findings)
+    }
+
+    /// The same scripts, whose lines are recorded wherever they run from now on.
+    pub fn recorded(&self, recorder: &Recorder) -> Library {
+        Library { inner: Arc::clone(&self.inner), recorder: Some(recorder.clone()) }
+    }
+
+    /// Who records which lines run.
+    pub(crate) fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_ref()
     }
 
     /// What all scripts declare.
     pub fn catalogue(&self) -> &Catalogue {
-        &self.0.catalogue
+        &self.inner.catalogue
     }
 
     /// Everything that is wrong with one script: syntax, metadata, and what the static check finds in it and in what it
@@ -154,17 +168,17 @@ impl Library {
 
     /// Names of the files in the script's own folder.
     pub(crate) fn assets(&self, kind: ScriptKind, name: &str) -> Vec<String> {
-        self.0.roots.files_below(&format!("{}/{name}", folder(kind))).into_keys().collect()
+        self.inner.roots.files_below(&format!("{}/{name}", folder(kind))).into_keys().collect()
     }
 
     /// All scripts, sound or not.
     pub(crate) fn scripts(&self) -> impl Iterator<Item = (ScriptKind, &str, &Script)> {
-        self.0.scripts.iter().map(|((kind, name), script)| (*kind, name.as_str(), script))
+        self.inner.scripts.iter().map(|((kind, name), script)| (*kind, name.as_str(), script))
     }
 
     /// All shared modules by their import paths.
     pub(crate) fn modules(&self) -> impl Iterator<Item = (&str, &Script)> {
-        self.0.modules.iter().map(|(path, module)| (path.as_str(), module))
+        self.inner.modules.iter().map(|(path, module)| (path.as_str(), module))
     }
 
     /// What is wrong with a script itself, without what it imports.
@@ -182,44 +196,44 @@ impl Library {
     }
 
     pub(crate) fn script(&self, kind: ScriptKind, name: &str) -> Option<&Script> {
-        self.0.scripts.get(&(kind, name.to_owned()))
+        self.inner.scripts.get(&(kind, name.to_owned()))
     }
 
     /// A file by the path that messages show.
     pub(crate) fn file(&self, path: &str) -> Option<Arc<Source>> {
-        let all = self.0.scripts.values().chain(self.0.modules.values());
+        let all = self.inner.scripts.values().chain(self.inner.modules.values());
         all.map(|script| &script.source).find(|source| source.path == path).map(Arc::clone)
     }
 
     /// A shared module by its import path (`lib/apt`).
     pub(crate) fn module(&self, path: &str) -> Option<&Script> {
-        self.0.modules.get(path)
+        self.inner.modules.get(path)
     }
 
     pub(crate) fn module_names(&self) -> impl Iterator<Item = &str> {
-        self.0.modules.keys().map(String::as_str)
+        self.inner.modules.keys().map(String::as_str)
     }
 
     /// Modules that a script imports, directly or through others.
     pub(crate) fn imports(&self, script: &Script) -> BTreeSet<String> {
-        self.0.imports(script)
+        self.inner.imports(script)
     }
 
     /// A file of the script's own folder.
     pub(crate) fn asset(&self, kind: ScriptKind, script: &str, path: &str) -> Result<Found, RootError> {
-        self.0.roots.read(&format!("{}/{script}/{path}", folder(kind)))
+        self.inner.roots.read(&format!("{}/{script}/{path}", folder(kind)))
     }
 
     /// The file beside a script: `test` or `model`.
     pub(crate) fn beside(&self, kind: ScriptKind, script: &str, what: &str) -> Option<Arc<Source>> {
-        let found = self.0.roots.read(&format!("{}/{script}.{what}.rhai", folder(kind))).ok()?;
+        let found = self.inner.roots.read(&format!("{}/{script}.{what}.rhai", folder(kind))).ok()?;
         Some(Source::new(found.shown, String::from_utf8_lossy(&found.bytes).into_owned()))
     }
 
     /// Stems of the files `STEM.WHAT.rhai` of a kind, whether or not there is a script of that name.
     pub(crate) fn stems_with(&self, kind: ScriptKind, what: &str) -> Vec<String> {
         let suffix = format!(".{what}.rhai");
-        let files = self.0.roots.list(folder(kind));
+        let files = self.inner.roots.list(folder(kind));
         files.iter().filter_map(|file| file.strip_suffix(&suffix).map(str::to_owned)).collect()
     }
 }
@@ -290,6 +304,6 @@ impl Inner {
 
 impl std::fmt::Debug for Library {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Library").field(&self.0.scripts.keys()).finish()
+        f.debug_tuple("Library").field(&self.inner.scripts.keys()).finish()
     }
 }

@@ -15,12 +15,14 @@
 //! | `error`, `blame`, `trace` | why it did not come to its end, and how that looks |
 //! | `prepare`, `models`, `harness` | answers of `prepare`; program models; script tests |
 //! | `reference` | what can be called, for whoever shows it |
+//! | `coverage` | which lines ran |
 
 mod api;
 mod ast;
 mod blame;
 mod check;
 mod context;
+mod coverage;
 mod engine;
 mod error;
 mod harness;
@@ -43,6 +45,7 @@ use crate::model::params;
 
 pub use api::signature;
 pub use check::{RULES, Rule};
+pub use coverage::{Covered, Recorder, percent};
 pub use engine::{STACK, thread};
 pub use error::ScriptError;
 pub use harness::{Maker, StagedGuest, TestFile};

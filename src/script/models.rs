@@ -83,6 +83,14 @@ impl Models {
     }
 }
 
+impl Models {
+    /// The model beside a script.
+    pub(super) fn beside(&self, kind: ScriptKind, name: &str) -> Option<&Script> {
+        let source = self.0.library.beside(kind, name, "model")?;
+        self.0.scripts.iter().find(|script| script.source.path == source.path)
+    }
+}
+
 impl Inner {
     fn add(&mut self, script: Script) -> Vec<Finding> {
         let mut findings = check::model(&self.library, &script);
