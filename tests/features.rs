@@ -19,7 +19,7 @@ use phoenix::testing;
 fn every_script_converges_and_its_tests_pass() {
     let (library, findings) = Library::load(&Roots::embedded());
     assert!(findings.is_empty(), "{findings:?}");
-    let results = testing::run(&library, &[]);
+    let results = testing::run(&library, &testing::Request::default());
     let failed: Vec<String> = results
         .cases
         .iter()

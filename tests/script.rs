@@ -1,5 +1,7 @@
 //! Tests of script.
 
+#[path = "script/coverage.rs"]
+mod coverage;
 #[path = "script/gotchas.rs"]
 mod gotchas;
 #[path = "script/harness.rs"]

@@ -6,8 +6,10 @@
 //! | `declared` | the guest that a test describes, as a declaration |
 //! | `stand` | a sandbox with that guest running in it |
 //! | `twice` | a script and whatever it needs, created twice by the engine |
+//! | `lcov` | coverage as a file for other programs |
 
 mod declared;
+pub mod lcov;
 mod stand;
 mod twice;
 
@@ -16,13 +18,22 @@ use std::time::{Duration, Instant};
 use crate::event::Failure;
 use crate::finding::{Finding, Severity};
 use crate::model::ScriptKind;
-use crate::script::{Library, Models, TestFile};
+use crate::script::{Covered, Library, Models, Recorder, TestFile};
 
 pub use declared::Declared;
 pub use stand::{Stand, StandError};
 
 /// Name of the case that every script has without writing it.
 const TWICE: &str = "applied twice";
+
+/// What to test, and what to look at beside.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Names of features and apps; none: all of the library.
+    pub names: Vec<String>,
+    /// Record which lines of scripts, their modules and their models run.
+    pub coverage: bool,
+}
 
 /// One case and how it ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +57,8 @@ pub struct Results {
     pub findings: Vec<Finding>,
     /// Cases in the order they were run.
     pub cases: Vec<CaseResult>,
+    /// Which lines ran, by path, if that was asked for.
+    pub coverage: Option<Vec<Covered>>,
 }
 
 impl Results {
@@ -56,15 +69,21 @@ impl Results {
     }
 }
 
-/// Tests these scripts, or all scripts of the library if none are named.
-pub fn run(library: &Library, names: &[String]) -> Results {
+/// Tests scripts of a library.
+pub fn run(library: &Library, request: &Request) -> Results {
+    let recorder = request.coverage.then(Recorder::default);
+    let recorded = recorder.as_ref().map(|recorder| library.recorded(recorder));
+    let library = recorded.as_ref().unwrap_or(library);
+    let names = &request.names;
     let (models, mut findings) = Models::load(library);
+    let mut tested = Vec::new();
     let mut results = Results::default();
     let catalogue = library.catalogue();
     let features = catalogue.features.keys().map(|name| (ScriptKind::Feature, name));
     let apps = catalogue.apps.keys().map(|name| (ScriptKind::App, name));
     for (kind, name) in features.chain(apps).filter(|(_, name)| names.is_empty() || names.contains(name)) {
         let file = TestFile::load(library, kind, name);
+        tested.push((kind, name.clone()));
         findings.extend(library.check(kind, name));
         findings.extend(file.iter().flat_map(|file| file.findings().to_vec()));
         if !library.is_sound(kind, name) || file.as_ref().is_some_and(|file| !file.is_sound()) {
@@ -86,5 +105,6 @@ pub fn run(library: &Library, names: &[String]) -> Results {
     }
     findings.dedup();
     results.findings = findings;
+    results.coverage = recorder.map(|recorder| recorder.report(library, &models, &tested));
     results
 }

@@ -6,6 +6,7 @@
 
 pub mod cases;
 pub mod choices;
+pub mod coverage;
 pub mod failure;
 pub mod findings;
 pub mod health;

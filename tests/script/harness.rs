@@ -14,7 +14,7 @@ fn results(files: &[(&str, &str)]) -> testing::Results {
     }
     let (library, findings) = Library::load(&Roots::only(dir.path()));
     assert!(findings.is_empty(), "{findings:?}");
-    testing::run(&library, &[])
+    testing::run(&library, &testing::Request::default())
 }
 
 fn shown(results: &testing::Results) -> Vec<String> {
@@ -101,7 +101,7 @@ fn mistakes_in_tests_are_findings() {
 #[test]
 fn shipped_scripts_pass_their_tests_and_change_nothing_the_second_time() {
     let (library, _) = Library::load(&Roots::embedded());
-    let results = testing::run(&library, &[]);
+    let results = testing::run(&library, &testing::Request::default());
     let failed: Vec<String> = shown(&results).into_iter().filter(|line| !line.ends_with(": passed")).collect();
     assert_eq!(failed, [] as [String; 0]);
     assert!(results.passed(), "{:?}", results.findings);

@@ -108,7 +108,7 @@ fn correct_scripts_have_no_findings() {
 #[test]
 fn correct_scripts_do_what_they_say() {
     let (library, _) = Library::load(&Roots::only(&folder("clean")));
-    let results = phoenix::testing::run(&library, &[]);
+    let results = phoenix::testing::run(&library, &phoenix::testing::Request::default());
     let failed = |case: &phoenix::testing::CaseResult| {
         case.failure.as_ref().map(|failure| {
             let trace = failure.trace.clone().unwrap_or_default();
