@@ -2,6 +2,8 @@
 
 #[path = "script/coverage.rs"]
 mod coverage;
+#[path = "script/examples.rs"]
+mod examples;
 #[path = "script/gotchas.rs"]
 mod gotchas;
 #[path = "script/harness.rs"]

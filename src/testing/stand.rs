@@ -13,7 +13,7 @@ use crate::host::interrupt::{Interrupt, Interruptible};
 use crate::host::record::{Counts, Recorder};
 use crate::host::{HostError, HostHandle};
 use crate::machine::{File, Machine, MachineError, Packages, Report, SecretStore};
-use crate::model::{GuestId, GuestKind, LxcNeeds, Prepared, ScriptKind, Site};
+use crate::model::{GuestId, GuestKind, LxcNeeds, Prepared, ScriptKind, Site, Target};
 use crate::op::{Attributes, Op, OpValue, Place};
 use crate::pve::tool::Tool;
 use crate::pve::{lxc, pct};
@@ -182,9 +182,9 @@ impl Stand {
             kind,
             name,
             entry,
-            machine: match entry {
-                Entry::Prepare => Machine::new(self.host.clone(), Place::Node, self.machine.report().clone()),
-                _ => self.machine.clone(),
+            machine: match entry == Entry::Prepare || spec.targets == [Target::Node] {
+                true => Machine::new(self.host.clone(), Place::Node, self.machine.report().clone()),
+                false => self.machine.clone(),
             },
             site: Arc::clone(&self.site),
             guest: self.id,

@@ -29,7 +29,18 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[verb(
         optional("absent", Kind::Bool, "whether it shall not be there (volumes stay); false if not given"),
     ])
     .returns(Type::Change)
-    .changes(),
+    .changes()
+    .errors(&[
+        "when docker or its compose plugin is missing",
+        "when the file is not valid: the old one stays",
+        "when a service does not run in time: the error has its last log lines",
+    ])
+    .example(
+        r#"guest.compose("web", #{
+    source: "compose.yaml",
+    env: #{ TOKEN: secret("web_token", #{ generate: 32 }) },
+});"#,
+    ),
     compose,
 )];
 

@@ -37,14 +37,15 @@ const CWD: Parameter = optional("cwd", Kind::Path, "working directory; `/` if no
 const ENV: Parameter = optional("env", Kind::Contents, "additional environment; may hold secrets");
 const STDIN: Parameter = optional("stdin", Kind::Content, "standard input; may hold secrets");
 const USER: Parameter = optional("user", Kind::Text, "user it runs as; root if not given");
-const TIMEOUT: Parameter = optional("timeout", Kind::Seconds, "seconds it may take");
+const EXEC_TIMEOUT: Parameter = optional("timeout", Kind::Seconds, "it is ended after that; 10 minutes if not given");
+const PROBE_TIMEOUT: Parameter = optional("timeout", Kind::Seconds, "it is ended after that; 1 minute if not given");
 
 pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
     verb(
         Signature::method(
             MACHINE,
             "exec",
-            "Runs a program. Idempotent only with a guard: `creates`, `unless`, `only_if` or `watch`. A failure is an error.",
+            "Runs a program: every time, unless a guard says when not (`creates`, `unless`, `only_if`, `watch`).",
         )
         .takes(&[COMMAND])
         .options(&[
@@ -52,7 +53,7 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
             ENV,
             STDIN,
             USER,
-            TIMEOUT,
+            EXEC_TIMEOUT,
             optional("check", Kind::Bool, "whether another exit status than 0 is an error; true if not given"),
             optional("creates", Kind::Path, "not run while this path exists"),
             optional("unless", Kind::Command, "not run if this program succeeds"),
@@ -60,18 +61,35 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
             optional("watch", Kind::Texts, "run only if these files differ from those of its last success"),
         ])
         .returns(Type::Output)
-        .changes(),
+        .changes()
+        .errors(&[
+            "when it ends with another status than 0, unless `check` is false: the error has its last lines",
+            "when it cannot be started",
+            "when it takes longer than `timeout`: it is ended",
+        ])
+        .example(r#"guest.exec(["touch", "/var/lib/initialised"], #{ creates: "/var/lib/initialised" });"#),
         exec,
     ),
     verb(
-        Signature::method(MACHINE, "probe", "Runs a program that only looks. Its failure is no error: ask for `.ok`.")
-            .takes(&[COMMAND])
-            .options(&[CWD, ENV, STDIN, USER, TIMEOUT])
-            .returns(Type::Output),
+        Signature::method(
+            MACHINE,
+            "probe",
+            "Runs a program that only looks, in rehearsals too. Its failure is no error: ask for `.ok`.",
+        )
+        .takes(&[COMMAND])
+        .options(&[CWD, ENV, STDIN, USER, PROBE_TIMEOUT])
+        .returns(Type::Output)
+        .errors(&["when it takes longer than `timeout`", "when the machine does not answer"])
+        .example(
+            r#"let answer = guest.probe(["systemctl", "is-system-running"]);
+if answer.stdout.trimmed() == "maintenance" {
+    fail("the guest is in its rescue mode");
+}"#,
+        ),
         |given| {
             let command = given.command("command")?;
-            let options = machine::Exec { timeout: machine::PROBE_TIMEOUT, ..options(given)? };
-            let options = machine::Exec { timeout: given.maybe_seconds("timeout").unwrap_or(options.timeout), ..options };
+            let timeout = given.maybe_seconds("timeout").unwrap_or(machine::PROBE_TIMEOUT);
+            let options = machine::Exec { timeout, ..options(given)? };
             let output = given.run.machine.probe(&command, &options)?;
             Ok(Dynamic::from(Ran { output: Some(output), change: Change::none(command.join(" ")) }))
         },

@@ -129,13 +129,24 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
     verb(
         Signature::method(GUEST, "has_feature", "Whether the guest, or a guest it is cloned from, lists a feature.")
             .takes(&[required("name", Kind::Text, "the feature")])
-            .returns(Type::Bool),
+            .returns(Type::Bool)
+            .example(
+                r#"if guest.has_feature("docker") {
+    guest.packages(["ctop"], #{ state: "absent" });
+}"#,
+            ),
         |given| Ok(given.run.site.has_feature(given.run.guest()?.id, &given.text("name")?).into()),
     ),
     verb(
         Signature::method(MACHINE, "package_version", "The installed version of a Debian package, or `()`.")
             .takes(&[required("name", Kind::Text, "the package")])
-            .returns(Type::Any),
+            .returns(Type::Any)
+            .example(
+                r#"guest.packages(["nginx"]);
+if !version_at_least(guest.package_version("nginx"), "1.18") {
+    fail("this nginx is too old");
+}"#,
+            ),
         |given| {
             let facts = given.run.machine.facts()?;
             let version = facts.packages.get(&given.text("name")?).cloned();
@@ -145,7 +156,12 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
     verb(
         Signature::method(NODE, "devices", "Device files whose name fits a pattern: maps of `path`, `major`, `minor`.")
             .takes(&[required("pattern", Kind::Path, "a path whose last part may hold `*` and `?`")])
-            .returns(Type::Array),
+            .returns(Type::Array)
+            .example(
+                r#"for device in node.devices("/dev/nvidia*") {
+    info(`${device.path} is ${device.major}:${device.minor}`);
+}"#,
+            ),
         devices,
     ),
     verb(
@@ -154,7 +170,13 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
             "driver_version",
             "Version of the NVIDIA kernel module that is loaded, or `()`: the node's, also inside of its containers.",
         )
-        .returns(Type::Any),
+        .returns(Type::Any)
+        .example(
+            r#"let version = guest.driver_version();
+if version != () {
+    info("NVIDIA's driver is " + version);
+}"#,
+        ),
         |given| {
             // Not `read`: files below /proc have no size.
             let text = given.run.machine.read("/proc/driver/nvidia/version")?.unwrap_or_default();
@@ -191,12 +213,23 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
     verb(Signature::property(OUTPUT, "change", Type::Change, "The change that it counts as."), |given| {
         ran(given, |ran| Ok(Dynamic::from(ran.change.clone())))
     }),
-    verb(Signature::method(OUTPUT, "json", "What it wrote, read as JSON.").returns(Type::Any), |given| {
-        ran(given, |ran| match serde_json::from_slice(&ran.output()?.stdout) {
-            Ok(value) => Ok(from_json(&value)),
-            Err(error) => Err(Thrown::invalid(format!("the output is no JSON: {error}")).into()),
-        })
-    }),
+    verb(
+        Signature::method(OUTPUT, "json", "What it wrote, read as JSON.")
+            .returns(Type::Any)
+            .errors(&["when it is no JSON"])
+            .example(
+                r#"let answer = guest.probe(["cat", "/etc/docker/daemon.json"]);
+if answer.ok {
+    info(`docker's log driver is ${answer.json()["log-driver"]}`);
+}"#,
+            ),
+        |given| {
+            ran(given, |ran| match serde_json::from_slice(&ran.output()?.stdout) {
+                Ok(value) => Ok(from_json(&value)),
+                Err(error) => Err(Thrown::invalid(format!("the output is no JSON: {error}")).into()),
+            })
+        },
+    ),
     verb(Signature::property(ERROR, "kind", Type::Text, "Class: `fail`, `exec`, `packages`, `wait` ..."), |given| {
         thrown(given, |error| error.kind.into())
     }),

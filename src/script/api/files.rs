@@ -15,9 +15,14 @@ use crate::secret::Sealed;
 const MACHINE: &[Type] = &[Type::Guest, Type::Node];
 
 const PATH: Parameter = required("path", Kind::Path, "absolute path inside the machine");
-const MODE: Parameter = optional("mode", Kind::Mode, "permission bits, such as \"0640\"; left alone if not given");
-const OWNER: Parameter = optional("owner", Kind::Text, "user name; left alone if not given");
-const GROUP: Parameter = optional("group", Kind::Text, "group name; left alone if not given");
+const MODE: Parameter = optional(
+    "mode",
+    Kind::Mode,
+    "permission bits, such as \"0640\"; if not given those that are there, else the system's usual ones",
+);
+const OWNER: Parameter = optional("owner", Kind::Text, "name of a user; if not given the one that is there, else root");
+const GROUP: Parameter =
+    optional("group", Kind::Text, "name of a group; if not given the one that is there, else root");
 
 const fn changing(name: &'static str, doc: &'static str) -> Signature {
     Signature::method(MACHINE, name, doc).returns(Type::Change).changes()
@@ -25,14 +30,22 @@ const fn changing(name: &'static str, doc: &'static str) -> Signature {
 
 pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
     verb(
-        changing("file", "A file with this content, mode and owner, put in place whole.").takes(&[PATH]).options(&[
-            optional("content", Kind::Content, "the whole text; may hold secrets"),
-            optional("source", Kind::Text, "instead of `content`: a file beside the script"),
-            MODE,
-            OWNER,
-            GROUP,
-            optional("validate", Kind::Command, "program that must accept the new content; `%s` is its path"),
-        ]),
+        changing("file", "A file with this content, mode and owner, put in place whole.")
+            .takes(&[PATH])
+            .options(&[
+                optional("content", Kind::Content, "the whole text; may hold secrets"),
+                optional("source", Kind::Text, "instead of `content`: a file beside the script"),
+                MODE,
+                OWNER,
+                GROUP,
+                optional("validate", Kind::Command, "program that must accept the new content; `%s` is its path"),
+            ])
+            .errors(&[
+                "when something other than a file is there, or the directory above is missing",
+                "when the owner or the group does not exist",
+                "when `validate` does not accept the content: the old file stays",
+            ])
+            .example(r#"guest.file("/etc/motd", #{ content: "Welcome to " + guest.fqdn, mode: "0644" });"#),
         |given| {
             let content = match (given.maybe_sealed("content")?, given.maybe_text("source")?) {
                 (Some(_), Some(_)) => {
@@ -56,7 +69,13 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
                 OWNER,
                 GROUP,
                 optional("validate", Kind::Command, "program that must accept the new content; `%s` is its path"),
-            ]),
+            ])
+            .errors(&[
+                "when something other than a file is there, or the directory above is missing",
+                "when the owner or the group does not exist",
+                "when the template does not parse, or names a variable that `vars` does not have",
+            ])
+            .example(r#"guest.template("/etc/motd", #{ source: "motd.j2", vars: #{ name: guest.name } });"#),
         |given| {
             let name = given.text("source")?;
             let source = given.run.asset_text(&name)?;
@@ -68,20 +87,31 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
             given.run.changed(given.run.machine.template(&given.text("path")?, &name, &source, &variables, &file)?)
         },
     ),
-    verb(changing("dir", "A directory, its parents too.").takes(&[PATH]).options(&[MODE, OWNER, GROUP]), |given| {
-        given.run.changed(given.run.machine.dir(&given.text("path")?, &attributes(given)?)?)
-    }),
+    verb(
+        changing("dir", "A directory, its parents too.")
+            .takes(&[PATH])
+            .options(&[MODE, OWNER, GROUP])
+            .errors(&["when something other than a directory is there", "when the owner or the group does not exist"])
+            .example(r#"guest.dir("/srv/web/data", #{ mode: "0750", owner: "www-data" });"#),
+        |given| given.run.changed(given.run.machine.dir(&given.text("path")?, &attributes(given)?)?),
+    ),
     verb(
         changing("link", "A symlink.")
-            .takes(&[PATH, required("target", Kind::Text, "where it points; may be relative and need not exist")]),
+            .takes(&[PATH, required("target", Kind::Text, "where it points; may be relative and need not exist")])
+            .errors(&["when something other than a symlink is there"])
+            .example(r#"guest.link("/etc/localtime", "/usr/share/zoneinfo/Etc/UTC");"#),
         |given| given.run.changed(given.run.machine.link(&given.text("path")?, &given.text("target")?)?),
     ),
     verb(
-        changing("absent", "Nothing at this path.").takes(&[PATH]).options(&[optional(
-            "recursive",
-            Kind::Bool,
-            "whether a directory goes with all that is in it; false if not given",
-        )]),
+        changing("absent", "Nothing at this path.")
+            .takes(&[PATH])
+            .options(&[optional(
+                "recursive",
+                Kind::Bool,
+                "whether a directory goes with all that is in it; false if not given",
+            )])
+            .errors(&["when it is a directory and `recursive` is not true", "when it is directly below `/`"])
+            .example(r#"guest.absent("/etc/motd");"#),
         |given| {
             let recursive = given.maybe_bool("recursive").unwrap_or(false);
             given.run.changed(given.run.machine.absent(&given.text("path")?, recursive)?)
@@ -101,7 +131,13 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
                 MODE,
                 OWNER,
                 GROUP,
-            ]),
+            ])
+            .errors(&[
+                "when the file is no text",
+                "when the line holds a line break: that is a `block`",
+                "when an expression does not parse",
+            ])
+            .example(r#"guest.line("/etc/default/locale", "LC_TIME=C.UTF-8", #{ matching: "^LC_TIME=" });"#),
         |given| {
             let options = Line {
                 matching: given.maybe_text("matching")?,
@@ -125,7 +161,9 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
                 MODE,
                 OWNER,
                 GROUP,
-            ]),
+            ])
+            .errors(&["when the file is no text", "when the region begins but never ends"])
+            .example(r##"guest.block("/etc/profile", "editor", "export EDITOR=vi", #{ comment: "#" });"##),
         |given| {
             let comment = given.maybe_text("comment")?.unwrap_or_else(|| "#".to_owned());
             let options = Block { comment, attributes: attributes(given)? };
@@ -136,7 +174,12 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
     verb(
         changing("json", "A JSON file of exactly this value, whatever its order and form.")
             .takes(&[PATH, required("value", Kind::Data, "the whole value; may hold secrets")])
-            .options(&[MODE, OWNER, GROUP]),
+            .options(&[MODE, OWNER, GROUP])
+            .errors(&["when something other than a text file is there", "when the owner or the group does not exist"])
+            .example(
+                r#"guest.dir("/etc/web");
+guest.json("/etc/web/config.json", #{ listen: 8080, log: "info" }, #{ mode: "0600" });"#,
+            ),
         |given| {
             let value = given.run.resolve_json(&given.data("value")?.unwrap_or_default())?;
             given.run.changed(given.run.machine.json(&given.text("path")?, &value, &attributes(given)?)?)
@@ -149,7 +192,9 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
                 required("member", Kind::Text, "dotted path, such as `a.b.c`"),
                 required("value", Kind::Data, "its value; may hold secrets"),
             ])
-            .options(&[MODE, OWNER, GROUP]),
+            .options(&[MODE, OWNER, GROUP])
+            .errors(&["when the file is no JSON", "when the path leads through something other than an object"])
+            .example(r#"guest.json_set("/etc/docker.json", "log-opts.max-size", "10m");"#),
         |given| {
             let value = given.run.resolve_json(&given.data("value")?.unwrap_or_default())?;
             let (path, member) = (given.text("path")?, given.text("member")?);
@@ -170,7 +215,20 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
                 MODE,
                 OWNER,
                 GROUP,
-            ]),
+            ])
+            .errors(&[
+                "when nothing answers at `url`",
+                "when what came has another digest",
+                "when the archive has no such member",
+            ])
+            .example(
+                r#"guest.download("/usr/local/bin/tool", #{
+    url: "https://downloads.example.org/tool-1.0.tar.gz",
+    sha256: "none",
+    unpack: "tool",
+    mode: "0755",
+});"#,
+            ),
         |given| {
             let source = machine::Source {
                 url: given.text("url")?,
@@ -183,14 +241,27 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
     verb(
         Signature::method(MACHINE, "read", "A file's text, or `()` if there is none.")
             .takes(&[PATH])
-            .returns(Type::Any),
+            .returns(Type::Any)
+            .errors(&["when it is a directory, or larger than 16 MiB"])
+            .example(
+                r#"if guest.read("/etc/hostname") == () {
+    fail("this guest has no name");
+}"#,
+            ),
         |given| {
             let text = given.run.machine.read(&given.text("path")?)?;
             Ok(text.map_or(Dynamic::UNIT, Dynamic::from))
         },
     ),
     verb(
-        Signature::method(MACHINE, "exists", "Whether anything is at a path.").takes(&[PATH]).returns(Type::Bool),
+        Signature::method(MACHINE, "exists", "Whether anything is at a path.")
+            .takes(&[PATH])
+            .returns(Type::Bool)
+            .example(
+                r#"if !guest.exists("/etc/motd") {
+    guest.file("/etc/motd", #{ content: "welcome" });
+}"#,
+            ),
         |given| Ok(given.run.machine.exists(&given.text("path")?)?.into()),
     ),
 ];

@@ -30,7 +30,12 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
                 optional("generate", Kind::Int, "made with so many characters if the store has none"),
                 optional("charset", Kind::Text, "characters to choose from; letters and digits if not given"),
             ])
-            .returns(Type::Text),
+            .returns(Type::Text)
+            .errors(&["when the store has none of this name and `generate` is not given"])
+            .example(
+                r#"let token = secret("web_token", #{ generate: 40 });
+guest.file("/etc/web.env", #{ content: "TOKEN=" + token, mode: "0600" });"#,
+            ),
         secret,
     ),
     verb(
@@ -40,7 +45,13 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
         )
         .takes(&[required("name", Kind::Text, "the artifact")])
         .options(&[optional("from", Kind::Any, "id or name of the publisher, if there are several")])
-        .returns(Type::Text),
+        .returns(Type::Text)
+        .errors(&[
+            "when `consumes` does not list it",
+            "when no guest that this one depends on has published it",
+            "when several have, and `from` says not which",
+        ])
+        .example(r#"guest.file("/etc/ssl/platform.crt", #{ content: artifact("step_ca/root.crt") });"#),
         |given| {
             let name = given.text("name")?;
             let from = match given.dynamic("from") {
@@ -59,13 +70,17 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
         )
         .takes(&[required("name", Kind::Text, "the artifact"), optional("path", Kind::Path, "a file of the machine")])
         .options(&[optional("value", Kind::Text, "instead of a file: the value itself")])
-        .changes(),
+        .changes()
+        .errors(&["when `publishes` does not list it", "when there is no such file"])
+        .example(r#"guest.publish("web/url", #{ value: `http://${guest.fqdn}/` });"#),
         publish,
     ),
     verb(
         Signature::function("asset", "The text of a file in the folder beside the script.")
             .takes(&[required("path", Kind::Text, "path below that folder")])
-            .returns(Type::Text),
+            .returns(Type::Text)
+            .errors(&["when there is no such file, or it is no text"])
+            .example(r#"guest.file("/etc/motd", #{ content: asset("motd") + guest.name });"#),
         |given| Ok(given.run.asset_text(&given.text("path")?)?.into()),
     ),
     verb(
@@ -74,7 +89,8 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
                 required("path", Kind::Text, "dotted path, such as `network.gateway`"),
                 optional("fallback", Kind::Any, "answered when there is none; `()` if not given"),
             ])
-            .returns(Type::Any),
+            .returns(Type::Any)
+            .example(r#"info("guests of this node are behind " + (config("network.gateway") ?? "nobody"));"#),
         |given| {
             let path = given.text("path")?;
             let found = path.split('.').try_fold(&given.run.site.node.raw, |value, part| value.get(part));
@@ -89,15 +105,19 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
             "provisioner",
             "The key with which phoenix asks for certificates, as the authority's provisioner: its public half.",
         )
-        .returns(Type::Map),
+        .returns(Type::Map)
+        .example(r#"guest.json("/etc/provisioners.json", [provisioner()]);"#),
         |given| {
             let key = given.run.secrets.provisioner_key()?;
             Ok(from_json(&json!({ "type": "JWK", "name": key.name(), "key": key.public_jwk() })))
         },
     ),
-    verb(Signature::function("site", "The declared site.").returns(Type::Site), |given| {
-        Ok(Dynamic::from(SiteView(Arc::clone(&given.run.site))))
-    }),
+    verb(
+        Signature::function("site", "The declared site.")
+            .returns(Type::Site)
+            .example(r#"guest.line("/etc/resolv.conf", "search " + site().domain, #{ matching: "^search " });"#),
+        |given| Ok(Dynamic::from(SiteView(Arc::clone(&given.run.site)))),
+    ),
     verb(Signature::property(SITE, "domain", Type::Text, "Internal DNS suffix."), |given| {
         Ok(site(given)?.domain.clone().into())
     }),
@@ -112,7 +132,12 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
     verb(
         Signature::method(SITE, "guest", "A declared guest: `#{ id, name, kind, ip, fqdn, features, roles }`.")
             .takes(&[required("guest", Kind::Any, "id or name")])
-            .returns(Type::Record(&["id", "name", "kind", "ip", "fqdn", "features", "roles"])),
+            .returns(Type::Record(&["id", "name", "kind", "ip", "fqdn", "features", "roles"]))
+            .errors(&["when no guest of this id or name is declared"])
+            .example(
+                r#"let self = site().guest(guest.id);
+guest.hosts(self.fqdn, self.ip);"#,
+            ),
         |given| {
             let site = site(given)?;
             Ok(shown(guest_by(&site, &given.dynamic("guest").unwrap_or_default())?, &site))
@@ -121,7 +146,12 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
     verb(
         Signature::method(SITE, "with_role", "Declared guests with a role.")
             .takes(&[required("role", Kind::Text, "`ca`, `router`, `gateway` ...")])
-            .returns(Type::Array),
+            .returns(Type::Array)
+            .example(
+                r#"for gateway in site().with_role("gateway") {
+    guest.hosts(gateway.fqdn, gateway.ip);
+}"#,
+            ),
         |given| {
             let site = site(given)?;
             let role = role(&given.text("role")?);
@@ -135,7 +165,11 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
             "Declared guests that have a feature, or inherit it from what they are cloned from.",
         )
         .takes(&[required("feature", Kind::Text, "the feature")])
-        .returns(Type::Array),
+        .returns(Type::Array)
+        .example(
+            r#"let hosts = site().with_feature("docker").map(|host| host.fqdn);
+guest.file("/etc/docker-hosts", #{ content: hosts.join("\n") });"#,
+        ),
         |given| {
             let site = site(given)?;
             let feature = given.text("feature")?;

@@ -39,14 +39,24 @@ pub(super) const VERBS: &[Verb<Calling>] = &[
         Ok(given.run.call.cwd.clone().into())
     }),
     verb(
-        Signature::method(ON, "read", "A file's text, or `()` if there is none.").takes(&[PATH]).returns(Type::Any),
+        Signature::method(ON, "read", "A file's text, or `()` if there is none.")
+            .takes(&[PATH])
+            .returns(Type::Any)
+            .example(
+                r#"let state = machine.read("/var/lib/tool/state") ?? "none";
+return "state: " + state;"#,
+            ),
         |given| match op(given, Op::Read { path: given.text("path")?, limit: 1 << 20 })? {
             OpValue::Bytes(Some(bytes)) => Ok(String::from_utf8_lossy(&bytes).into_owned().into()),
             _ => Ok(Dynamic::UNIT),
         },
     ),
     verb(
-        Signature::method(ON, "exists", "Whether anything is at a path.").takes(&[PATH]).returns(Type::Bool),
+        Signature::method(ON, "exists", "Whether anything is at a path.").takes(&[PATH]).returns(Type::Bool).example(
+            r#"if !machine.exists("/etc/tool.conf") {
+    return #{ code: 1, stderr: "no configuration" };
+}"#,
+        ),
         |given| Ok(matches!(op(given, Op::Stat { path: given.text("path")? })?, OpValue::Stat(Some(_))).into()),
     ),
     verb(
@@ -56,7 +66,11 @@ pub(super) const VERBS: &[Verb<Calling>] = &[
                 optional("mode", Kind::Mode, "permission bits"),
                 optional("owner", Kind::Text, "user name"),
                 optional("group", Kind::Text, "group name"),
-            ]),
+            ])
+            .example(
+                r#"machine.write("/var/lib/tool/state", "ready", #{ mode: "0600" });
+return "";"#,
+            ),
         |given| {
             let path = given.text("path")?;
             if let Some((above, _)) = path.rsplit_once('/').filter(|(above, _)| !above.is_empty()) {
@@ -69,14 +83,25 @@ pub(super) const VERBS: &[Verb<Calling>] = &[
             Ok(Dynamic::UNIT)
         },
     ),
-    verb(Signature::method(ON, "remove", "Nothing at a path, whatever was there.").takes(&[PATH]), |given| {
-        op(given, Op::Remove { path: given.text("path")?, recursive: true })?;
-        Ok(Dynamic::UNIT)
-    }),
+    verb(
+        Signature::method(ON, "remove", "Nothing at a path, whatever was there.").takes(&[PATH]).example(
+            r#"machine.remove("/var/lib/tool");
+return "";"#,
+        ),
+        |given| {
+            op(given, Op::Remove { path: given.text("path")?, recursive: true })?;
+            Ok(Dynamic::UNIT)
+        },
+    ),
     verb(
         Signature::method(ON, "has_package", "Whether a Debian package is installed.")
             .takes(&[required("name", Kind::Text, "the package")])
-            .returns(Type::Bool),
+            .returns(Type::Bool)
+            .example(
+                r#"if !machine.has_package("tool-plugins") {
+    return #{ code: 1, stderr: "there are no plugins" };
+}"#,
+            ),
         |given| {
             let name = given.text("name")?;
             Ok(matches!(op(given, Op::Packages)?, OpValue::Packages(all) if all.contains_key(&name)).into())
@@ -85,7 +110,8 @@ pub(super) const VERBS: &[Verb<Calling>] = &[
     verb(
         Signature::method(ON, "unit_is_active", "Whether a unit is active.")
             .takes(&[required("name", Kind::Text, "the unit")])
-            .returns(Type::Bool),
+            .returns(Type::Bool)
+            .example(r#"return if machine.unit_is_active("tool.service") { "running" } else { "stopped" };"#),
         |given| {
             let names = vec![given.text("name")?];
             let active = match op(given, Op::Units { names })? {
@@ -106,7 +132,9 @@ pub(super) const VERBS: &[Verb<Calling>] = &[
             required("verb", Kind::Text, "what to do"),
             required("options", Kind::Data, "with what"),
         ])
-        .returns(Type::Any),
+        .returns(Type::Any)
+        .errors(&["when there is no such double, or it has no such verb", "as the program whose double it is"])
+        .example(r#"return machine.double("nginx", "test", #{ argv: ["nginx", "-t"] });"#),
         |given| {
             let options = to_json(&given.dynamic("options").unwrap_or_default())?;
             let answer = given.run.double(given.text("service")?, given.text("verb")?, options)?;

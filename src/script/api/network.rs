@@ -22,47 +22,64 @@ const ROOT: &str = "step_ca/root.crt";
 const URL: &str = "step_ca/url";
 
 const VERIFY: Parameter =
-    optional("verify", Kind::Bool, "false believes anybody: only to look at what makes its own certificate");
+    optional("verify", Kind::Bool, "false believes anybody, for what makes its own certificate; true if not given");
 
 pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
     verb(
-        Signature::method(MACHINE, "wait_for", "Waits until something holds; at the deadline the last answer is the error.")
+        Signature::method(MACHINE, "wait_for", "Waits until something holds: exactly one of these.")
             .options(&[
                 optional("port", Kind::Port, "something listens on this TCP port of the machine"),
                 optional("http", Kind::Url, "this URL answers with a status below 400, as the node sees it"),
-                optional("roots", Kind::Content, "certificates (PEM) to believe for `http`; the node's own if not given"),
+                optional(
+                    "roots",
+                    Kind::Content,
+                    "for `http`: certificates (PEM) to believe; the node's own if not given",
+                ),
                 VERIFY,
                 optional("file", Kind::Path, "this path exists"),
                 optional("command", Kind::Command, "this program succeeds"),
                 optional("unit", Kind::Unit, "this unit is active"),
                 optional("timeout", Kind::Seconds, "deadline; 60 seconds if not given"),
                 optional("every", Kind::Seconds, "time between two questions; 1 second if not given"),
-            ]),
+            ])
+            .errors(&["at the deadline: the error says what was answered last"])
+            .example(
+                r#"guest.packages(["nginx"]);
+guest.wait_for(#{ port: 80, timeout: 30 });"#,
+            ),
         wait_for,
     ),
     verb(
         Signature::method(
             MACHINE,
             "http",
-            "An HTTP request as the node sees the network. Answers `#{ status, body, headers }`; any status is an answer.",
+            "An HTTP request as the node sees the network. Answers `#{ status, body, headers }`.",
         )
         .takes(&[required("url", Kind::Url, "absolute URL")])
         .options(&[
             optional("roots", Kind::Content, "certificates (PEM) to believe; the node's own trust store if not given"),
             VERIFY,
             optional("method", Kind::Method, "`GET` if not given"),
-            optional("headers", Kind::Contents, "additional headers; may hold secrets"),
+            optional("headers", Kind::Contents, "headers besides the usual ones; may hold secrets"),
             optional("body", Kind::Content, "body; may hold secrets"),
             optional("timeout", Kind::Seconds, "time for the whole exchange; 10 seconds if not given"),
         ])
-        .returns(Type::Record(&["status", "body", "headers"])),
+        .returns(Type::Record(&["status", "body", "headers"]))
+        .errors(&["when nothing answers, or the certificate is not believed; any status is an answer"])
+        .example(
+            r#"guest.packages(["nginx"]);
+let answer = guest.http(`http://${guest.ip}/`, #{ timeout: 5 });
+if answer.status >= 500 {
+    fail(`the web server answers ${answer.status}`);
+}"#,
+        ),
         http,
     ),
     verb(
         Signature::method(
             MACHINE,
             "certificate",
-            "A certificate of the private authority and its key, renewed in time. The key never leaves the machine's disk.",
+            "A certificate of the private authority and its key, renewed in time. The key stays in the machine.",
         )
         .takes(&[required("path", Kind::Path, "where the certificate goes, with its chain")])
         .options(&[
@@ -71,11 +88,20 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
             optional("owner", Kind::Text, "user of both files; root if not given"),
             optional("group", Kind::Text, "group of both files"),
             optional("mode", Kind::Mode, "permission bits of both files; if not given \"0644\", the key \"0600\""),
-            optional("renew_before", Kind::Seconds, "time before its end when it is renewed; a third of its life if not given"),
+            optional("renew_before", Kind::Seconds, "renewed so long before its end; a third of its life if not given"),
             optional("lifetime", Kind::Seconds, "life asked for; the authority's own choice if not given"),
         ])
         .returns(Type::Change)
-        .changes(),
+        .changes()
+        .errors(&["when the authority does not answer, or refuses", "when what it answers is not what was asked for"])
+        .example(
+            r#"guest.certificate("/etc/ssl/web.crt", #{
+    names: [guest.fqdn, guest.ip],
+    key: "/etc/ssl/private/web.key",
+});
+guest.packages(["nginx"]);
+guest.service("nginx.service", #{ watch: ["/etc/ssl/web.crt"], reload: true });"#,
+        ),
         certificate,
     ),
 ];

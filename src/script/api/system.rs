@@ -23,7 +23,18 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
             .options(&[
                 optional("state", Kind::State, "\"present\" or \"absent\"; present if not given"),
                 optional("recommends", Kind::Bool, "whether recommended packages come along; false if not given"),
-            ]),
+            ])
+            .errors(&[
+                "when no mirror answers",
+                "when no repository knows a package",
+                "when another program holds the package lock",
+                "when the disk is full",
+                "when a signature is not believed",
+            ])
+            .example(
+                r#"guest.packages(["nginx", "curl"]);
+guest.packages("telnet", #{ state: "absent" });"#,
+            ),
         |given| {
             let absent = given.maybe_text("state")?.is_some_and(|state| state == "absent");
             let options = Packages { absent, recommends: given.maybe_bool("recommends").unwrap_or(false) };
@@ -40,11 +51,27 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
                     Kind::Text,
                     "the release's codename if not given; one that ends in `/` has no components",
                 ),
-                optional("components", Kind::Texts, "`main` if not given"),
-                optional("key_url", Kind::Text, "where its signing key is"),
-                optional("key_sha256", Kind::Text, "digest of the key"),
+                optional("components", Kind::Texts, "parts of the suite; `main` if not given"),
+                optional(
+                    "key_url",
+                    Kind::Text,
+                    "where its signing key is fetched; neither this nor `keyring`: a key that apt trusts already",
+                ),
+                optional("key_sha256", Kind::Text, "digest of the key; without it TLS alone vouches for it"),
                 optional("keyring", Kind::Path, "instead of `key_url`: a keyring that the machine has"),
-            ]),
+            ])
+            .errors(&[
+                "when the name is not made of letters, digits, `-` and `_`",
+                "when the key cannot be fetched, or has another digest",
+            ])
+            .example(
+                r#"guest.apt_repo("tools", #{
+    url: "https://apt.example.org/debian",
+    suite: guest.os.codename,
+    components: ["main"],
+    keyring: "/usr/share/keyrings/debian-archive-keyring.gpg",
+});"#,
+            ),
         |given| {
             let key = match (given.maybe_text("key_url")?, given.maybe_text("keyring")?) {
                 (Some(url), _) => Some(Key::Url { url, sha256: given.maybe_text("key_sha256")? }),
@@ -63,7 +90,14 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
     verb(
         changing("unit", "A unit file in /etc/systemd/system.")
             .takes(&[required("name", Kind::Unit, "unit, such as `x.service`")])
-            .options(&[required("content", Kind::Content, "the whole file")]),
+            .options(&[required("content", Kind::Content, "the whole file")])
+            .errors(&["when it is no name of a unit", "when systemd cannot read it"])
+            .example(
+                r#"guest.unit("hello.service", #{
+    content: "[Service]\nExecStart=/usr/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n",
+});
+guest.service("hello.service");"#,
+            ),
         |given| {
             let content = given.maybe_sealed("content")?.unwrap_or_else(|| Sealed::plain(""));
             given.run.changed(given.run.machine.unit(&given.text("name")?, &content)?)
@@ -73,11 +107,19 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
         changing("service", "A unit running and enabled, restarted or reloaded when watched files differ.")
             .takes(&[required("name", Kind::Unit, "unit, such as `x.service`")])
             .options(&[
-                optional("running", Kind::Bool, "true if not given"),
-                optional("enabled", Kind::Bool, "started at boot; true if not given"),
+                optional("running", Kind::Bool, "whether it shall run; true if not given"),
+                optional("enabled", Kind::Bool, "whether it is started at boot; true if not given"),
                 optional("watch", Kind::Texts, "files and directories that it reads"),
                 optional("reload", Kind::Bool, "whether a reload is enough; false if not given"),
-            ]),
+            ])
+            .errors(&[
+                "when there is no such unit",
+                "when it does not reach the state and stay there: the error has its last log lines",
+            ])
+            .example(
+                r#"guest.packages(["nginx"]);
+guest.service("nginx.service", #{ watch: ["/etc/nginx"], reload: true });"#,
+            ),
         |given| {
             let options = Service {
                 running: Some(given.maybe_bool("running").unwrap_or(true)),
@@ -94,10 +136,15 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
             .options(&[
                 optional("uid", Kind::Int, "number; the next free one if not given"),
                 optional("system", Kind::Bool, "whether a new user is one of the system; false if not given"),
-                optional("home", Kind::Path, "home directory"),
-                optional("shell", Kind::Path, "login shell"),
+                optional("home", Kind::Path, "home directory; `/home/NAME` if not given, none for one of the system"),
+                optional("shell", Kind::Path, "login shell; bash if not given, nologin for one of the system"),
                 optional("groups", Kind::Texts, "groups that it is in, besides those it is in already"),
-            ]),
+            ])
+            .errors(&["when it exists with another number", "when a group does not exist"])
+            .example(
+                r#"guest.group("web", #{ system: true });
+guest.user("deploy", #{ home: "/home/deploy", shell: "/bin/bash", groups: ["web"] });"#,
+            ),
         |given| {
             let options = User {
                 uid: number(given, "uid")?,
@@ -110,20 +157,27 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
         },
     ),
     verb(
-        changing("group", "A group.").takes(&[required("name", Kind::Text, "the group")]).options(&[
-            optional("gid", Kind::Int, "number; the next free one if not given"),
-            optional("system", Kind::Bool, "whether a new group is one of the system; false if not given"),
-        ]),
+        changing("group", "A group.")
+            .takes(&[required("name", Kind::Text, "the group")])
+            .options(&[
+                optional("gid", Kind::Int, "number; the next free one if not given"),
+                optional("system", Kind::Bool, "whether a new group is one of the system; false if not given"),
+            ])
+            .errors(&["when it exists with another number"])
+            .example(r#"guest.group("web", #{ system: true });"#),
         |given| {
             let options = Group { gid: number(given, "gid")?, system: given.maybe_bool("system").unwrap_or(false) };
             given.run.changed(given.run.machine.group(&given.text("name")?, &options)?)
         },
     ),
     verb(
-        changing("sysctl", "Kernel parameters, now and at boot.").takes(&[
-            required("name", Kind::Text, "name of the file in /etc/sysctl.d"),
-            required("values", Kind::Contents, "map of parameter and value"),
-        ]),
+        changing("sysctl", "Kernel parameters, now and at boot.")
+            .takes(&[
+                required("name", Kind::Text, "name of the file in /etc/sysctl.d"),
+                required("values", Kind::Contents, "map of parameter and value"),
+            ])
+            .errors(&["when the kernel refuses a value, as it does for all but `net.*` in containers"])
+            .example(r#"guest.sysctl("web", #{ "net.core.somaxconn": 4096 });"#),
         |given| {
             let values = given.sealed_map("values")?;
             let values: BTreeMap<String, String> =
@@ -133,31 +187,44 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
     ),
     verb(
         changing("hosts", "A name in /etc/hosts.")
-            .takes(&[required("name", Kind::Text, "host name"), required("ip", Kind::Text, "address")]),
+            .takes(&[required("name", Kind::Text, "host name"), required("ip", Kind::Text, "address")])
+            .errors(&["when it is no host name, or no address"])
+            .example(r#"guest.hosts("mirror.example.org", "192.0.2.80");"#),
         |given| given.run.changed(given.run.machine.hosts(&given.text("name")?, &given.text("ip")?)?),
     ),
     verb(
-        changing("locale", "A locale, generated and the system's default.").takes(&[required(
-            "name",
-            Kind::Text,
-            "such as `en_US.UTF-8`",
-        )]),
+        changing("locale", "A locale, generated and the system's default.")
+            .takes(&[required("name", Kind::Text, "such as `en_US.UTF-8`")])
+            .errors(&["when it is no name of a locale, or the package `locales` is missing"])
+            .example(
+                r#"guest.packages(["locales"]);
+guest.locale("en_US.UTF-8");"#,
+            ),
         |given| given.run.changed(given.run.machine.locale(&given.text("name")?)?),
     ),
     verb(
-        changing("timezone", "The system's time zone.").takes(&[required(
-            "zone",
-            Kind::Text,
-            "such as `Europe/Berlin`",
-        )]),
+        changing("timezone", "The system's time zone.")
+            .takes(&[required("zone", Kind::Text, "such as `Europe/Berlin`")])
+            .errors(&["when the machine does not know it: the package `tzdata` may be missing"])
+            .example(
+                r#"guest.packages(["tzdata"]);
+guest.timezone("Europe/Berlin");"#,
+            ),
         |given| given.run.changed(given.run.machine.timezone(&given.text("zone")?)?),
     ),
     verb(
-        changing("mount", "A mount, now and at boot.").takes(&[required("path", Kind::Path, "where")]).options(&[
-            required("source", Kind::Text, "device, `UUID=...` or `HOST:/export`"),
-            required("fstype", Kind::Text, "file system: `ext4`, `nfs4`, `tmpfs` ..."),
-            optional("options", Kind::Texts, "mount options; `defaults` if not given"),
-        ]),
+        changing("mount", "A mount, now and at boot.")
+            .takes(&[required("path", Kind::Path, "where")])
+            .options(&[
+                required("source", Kind::Text, "device, `UUID=...` or `HOST:/export`"),
+                required("fstype", Kind::Text, "file system: `ext4`, `nfs4`, `tmpfs` ..."),
+                optional("options", Kind::Texts, "mount options; `defaults` if not given"),
+            ])
+            .errors(&["when something else is mounted there", "when mounting fails"])
+            .example(
+                r#"guest.dir("/srv/scratch");
+guest.mount("/srv/scratch", #{ source: "tmpfs", fstype: "tmpfs", options: ["size=64m"] });"#,
+            ),
         |given| {
             let mount = Mount {
                 source: given.text("source")?,

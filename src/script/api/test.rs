@@ -29,10 +29,14 @@ pub(super) const VERBS: &[Verb<Case>] = &[
     verb(
         Signature::function("guest", "A running guest of the test's own.")
             .options(&[
-                optional("id", Kind::Int, "200 if not given"),
-                optional("name", Kind::Text, "host name"),
-                optional("ip", Kind::Text, "address with prefix"),
-                optional("template", Kind::Text, "volume id of the template that it is made from"),
+                optional("id", Kind::Int, "its id; 200 if not given"),
+                optional("name", Kind::Text, "its host name; `guest` if not given"),
+                optional("ip", Kind::Text, "its address with prefix; `192.0.2.200/24` if not given"),
+                optional(
+                    "template",
+                    Kind::Text,
+                    "volume id of the template that it is made from; Debian 13 if not given",
+                ),
                 optional("features", Kind::Texts, "features that it is declared with"),
                 optional("app", Kind::Text, "its app"),
                 optional("gpus", Kind::Data, "numbers of the node's GPUs that it sees"),
@@ -45,7 +49,12 @@ pub(super) const VERBS: &[Verb<Case>] = &[
                 optional("others", Kind::Data, "other declared guests: a list of maps like this one"),
                 optional("domain", Kind::Text, "internal DNS suffix; `example.org` if not given"),
             ])
-            .returns(Type::TestGuest),
+            .returns(Type::TestGuest)
+            .errors(&["when an option makes no sense: a wrong id or address, a template that nobody models"])
+            .example(
+                r#"let g = guest(#{ name: "web", packages: ["curl"], files: #{ "/etc/motd": "hello" } });
+assert_eq(g.read("/etc/motd"), "hello");"#,
+            ),
         |given| {
             let mut declared = serde_json::Map::new();
             for option in given.signature.options {
@@ -60,7 +69,13 @@ pub(super) const VERBS: &[Verb<Case>] = &[
     verb(
         Signature::method(ON, "apply", "Applies a script. Answers `#{ changed, skipped, published }`.")
             .takes(&[SCRIPT, PARAMS])
-            .returns(Type::Record(&["changed", "skipped", "published"])),
+            .returns(Type::Record(&["changed", "skipped", "published"]))
+            .errors(&["as the script does", "when a parameter is unknown, missing or of another type"])
+            .example(
+                r#"let g = guest(#{});
+assert(g.apply("base_setup", #{ extra_packages: ["nginx"] }).changed);
+assert(!g.apply("base_setup", #{ extra_packages: ["nginx"] }).changed);"#,
+            ),
         |given| {
             let report = run(given, Entry::Apply)?;
             let published: Vec<String> = report.published.into_iter().map(|artifact| artifact.name).collect();
@@ -69,26 +84,53 @@ pub(super) const VERBS: &[Verb<Case>] = &[
     ),
     verb(
         Signature::method(ON, "health", "Asks a script for the guest's health; an unhealthy one is an error.")
-            .takes(&[SCRIPT, PARAMS]),
+            .takes(&[SCRIPT, PARAMS])
+            .errors(&["when the guest is not healthy"])
+            .example(
+                r#"let g = guest(#{});
+g.apply("base_setup");
+g.health("base_setup");"#,
+            ),
         |given| run(given, Entry::Health).map(|_| Dynamic::UNIT),
     ),
     verb(
         Signature::method(ON, "remove", "Runs the script's `remove`. Answers whether it changed anything.")
             .takes(&[SCRIPT, PARAMS])
-            .returns(Type::Bool),
+            .returns(Type::Bool)
+            .errors(&["as the script does"])
+            .example(
+                r#"let g = guest(#{});
+g.apply("docker");
+assert(g.remove("docker"));"#,
+            ),
         |given| run(given, Entry::Remove).map(|report| report.changed.into()),
     ),
     verb(
-        Signature::method(ON, "read", "A file's text, or `()` if there is none.").takes(&[PATH]).returns(Type::Any),
+        Signature::method(ON, "read", "A file's text, or `()` if there is none.")
+            .takes(&[PATH])
+            .returns(Type::Any)
+            .example(
+                r#"let g = guest(#{});
+assert_eq(g.read("/etc/hostname").trimmed(), "guest");"#,
+            ),
         |given| Ok(guest(given)?.machine().read(&given.text("path")?)?.map_or(Dynamic::UNIT, Dynamic::from)),
     ),
     verb(
-        Signature::method(ON, "exists", "Whether anything is at a path.").takes(&[PATH]).returns(Type::Bool),
+        Signature::method(ON, "exists", "Whether anything is at a path.")
+            .takes(&[PATH])
+            .returns(Type::Bool)
+            .example(r#"assert(!guest(#{}).exists("/etc/nginx"));"#),
         |given| Ok(guest(given)?.machine().exists(&given.text("path")?)?.into()),
     ),
     verb(
         Signature::method(ON, "write", "Changes a file behind the script's back.")
-            .takes(&[PATH, required("text", Kind::Text, "the whole text")]),
+            .takes(&[PATH, required("text", Kind::Text, "the whole text")])
+            .errors(&["when the directory above is missing"])
+            .example(
+                r#"let g = guest(#{});
+g.write("/etc/motd", "by hand");
+assert_eq(g.read("/etc/motd"), "by hand");"#,
+            ),
         |given| {
             guest(given)?.machine().file(&given.text("path")?, &File::text(Sealed::plain(given.text("text")?)))?;
             Ok(Dynamic::UNIT)
@@ -97,13 +139,21 @@ pub(super) const VERBS: &[Verb<Case>] = &[
     verb(
         Signature::method(ON, "has_package", "Whether a Debian package is installed.")
             .takes(&[required("name", Kind::Text, "the package")])
-            .returns(Type::Bool),
+            .returns(Type::Bool)
+            .example(
+                r#"let g = guest(#{ packages: ["nginx"] });
+assert(g.has_package("nginx"));"#,
+            ),
         |given| Ok(guest(given)?.machine().facts()?.packages.contains_key(&given.text("name")?).into()),
     ),
     verb(
         Signature::method(ON, "unit_is_active", "Whether a unit is active.")
             .takes(&[required("name", Kind::Text, "the unit")])
-            .returns(Type::Bool),
+            .returns(Type::Bool)
+            .example(
+                r#"let g = guest(#{ packages: ["nginx"] });
+assert(g.unit_is_active("nginx.service"));"#,
+            ),
         |given| {
             let machine = guest(given)?.machine().clone();
             let answer = machine.host().perform(machine.place(), &[Op::Units { names: vec![given.text("name")?] }])?;
@@ -116,17 +166,33 @@ pub(super) const VERBS: &[Verb<Case>] = &[
     verb(
         Signature::method(ON, "artifact", "What the guest published, or `()`.")
             .takes(&[required("name", Kind::Text, "the artifact")])
-            .returns(Type::Any),
+            .returns(Type::Any)
+            .example(
+                r#"let g = guest(#{ name: "ca" });
+g.apply("step_ca");
+assert(g.artifact("step_ca/url").starts_with("https://"));"#,
+            ),
         |given| Ok(guest(given)?.artifact(&given.text("name")?).map_or(Dynamic::UNIT, Dynamic::from)),
     ),
     verb(
         Signature::method(ON, "log", "Everything that could change something inside the guest so far, one line each.")
-            .returns(Type::Array),
+            .returns(Type::Array)
+            .example(
+                r#"let g = guest(#{});
+g.apply("base_setup", #{ packages: [], extra_packages: [] });
+assert(g.log().some(|line| line.contains("locale")));"#,
+            ),
         |given| Ok(guest(given)?.did().into_iter().map(Dynamic::from).collect::<rhai::Array>().into()),
     ),
     verb(
         Signature::method(ON, "assert_ran", "Fails unless lines of the log fit these patterns, in this order.")
-            .takes(&[required("patterns", Kind::Texts, "patterns of `*` and `?`")]),
+            .takes(&[required("patterns", Kind::Texts, "patterns of `*` and `?`")])
+            .errors(&["when no line fits the next pattern"])
+            .example(
+                r#"let g = guest(#{});
+g.apply("base_setup", #{ extra_packages: ["nginx"] });
+g.assert_ran(["install *nginx*"]);"#,
+            ),
         |given| {
             let did = guest(given)?.did();
             let mut rest = did.iter();
@@ -142,10 +208,13 @@ pub(super) const VERBS: &[Verb<Case>] = &[
         },
     ),
     verb(
-        Signature::function("assert", "Fails unless something is true.").takes(&[
-            required("condition", Kind::Bool, "what must be true"),
-            optional("message", Kind::Any, "what is wrong otherwise"),
-        ]),
+        Signature::function("assert", "Fails unless something is true.")
+            .takes(&[
+                required("condition", Kind::Bool, "what must be true"),
+                optional("message", Kind::Any, "what is wrong otherwise"),
+            ])
+            .errors(&["when the condition is false"])
+            .example(r#"assert(1 + 1 == 2, "sums are wrong");"#),
         |given| match given.maybe_bool("condition") {
             Some(true) => Ok(Dynamic::UNIT),
             _ => {
@@ -156,7 +225,9 @@ pub(super) const VERBS: &[Verb<Case>] = &[
     ),
     verb(
         Signature::function("assert_eq", "Fails unless two values are equal.")
-            .takes(&[required("left", Kind::Any, "one"), required("right", Kind::Any, "the other")]),
+            .takes(&[required("left", Kind::Any, "one"), required("right", Kind::Any, "the other")])
+            .errors(&["when they differ"])
+            .example("assert_eq([1, 2], [1, 2]);"),
         |given| {
             let (left, right) = (shown(given, "left")?, shown(given, "right")?);
             if left == right {
@@ -166,12 +237,16 @@ pub(super) const VERBS: &[Verb<Case>] = &[
         },
     ),
     verb(
-        Signature::function("assert_throws", "Fails unless a closure fails with a message that holds a text.").takes(
-            &[
+        Signature::function("assert_throws", "Fails unless a closure fails with a message that holds a text.")
+            .takes(&[
                 required("closure", Kind::Function, "what must fail"),
                 optional("text", Kind::Text, "part of the message"),
-            ],
-        ),
+            ])
+            .errors(&["when the closure does not fail, or fails with another message"])
+            .example(
+                r#"let g = guest(#{});
+assert_throws(|| g.health("docker"), "the daemon does not answer");"#,
+            ),
         |given| {
             let wanted = given.text("text")?;
             let found = match given.call("closure") {

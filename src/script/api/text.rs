@@ -23,22 +23,32 @@ pub(super) struct Helpers<C>(PhantomData<C>);
 
 impl<C: Context> Helpers<C> {
     pub(super) const VERBS: &'static [Verb<C>] = &[
-        verb(Signature::method(TEXT, "trimmed", "The text without blanks around it.").returns(Type::Text), |given| {
-            Ok(subject(given)?.trim().to_owned().into())
-        }),
+        verb(
+            Signature::method(TEXT, "trimmed", "The text without blanks around it.")
+                .returns(Type::Text)
+                .example(r#"assert_eq("  web \n".trimmed(), "web");"#),
+            |given| Ok(subject(given)?.trim().to_owned().into()),
+        ),
         verb(
             Signature::method(TEXT, "replaced", "The text with every occurrence replaced.")
                 .takes(&[required("from", Kind::Text, "what"), required("to", Kind::Text, "by what")])
-                .returns(Type::Text),
+                .returns(Type::Text)
+                .example(r#"assert_eq("a-b-c".replaced("-", "."), "a.b.c");"#),
             |given| Ok(subject(given)?.replace(&given.text("from")?, &given.text("to")?).into()),
         ),
-        verb(Signature::method(TEXT, "lines", "The lines of the text.").returns(Type::Array), |given| {
-            Ok(subject(given)?.lines().map(|line| Dynamic::from(line.to_owned())).collect::<rhai::Array>().into())
-        }),
+        verb(
+            Signature::method(TEXT, "lines", "The lines of the text.")
+                .returns(Type::Array)
+                .example(r#"assert_eq("a\nb\n".lines(), ["a", "b"]);"#),
+            |given| {
+                Ok(subject(given)?.lines().map(|line| Dynamic::from(line.to_owned())).collect::<rhai::Array>().into())
+            },
+        ),
         verb(
             Signature::method(TEXT, "indent", "Every line that is not empty, moved to the right.")
                 .takes(&[required("blanks", Kind::Int, "by how many")])
-                .returns(Type::Text),
+                .returns(Type::Text)
+                .example(r#"assert_eq("a\nb".indent(2), "  a\n  b");"#),
             |given| {
                 let blanks = " ".repeat(usize::try_from(given.maybe_int("blanks").unwrap_or(0)).unwrap_or(0).min(200));
                 let text = subject(given)?;
@@ -48,22 +58,35 @@ impl<C: Context> Helpers<C> {
                 Ok(lines.collect::<Vec<_>>().join("\n").into())
             },
         ),
-        verb(Signature::method(TEXT, "lower", "The text in lower case.").returns(Type::Text), |given| {
-            Ok(subject(given)?.to_lowercase().into())
-        }),
-        verb(Signature::method(TEXT, "upper", "The text in upper case.").returns(Type::Text), |given| {
-            Ok(subject(given)?.to_uppercase().into())
-        }),
-        verb(Signature::method(TEXT, "sha256", "SHA-256 of the text, in hex.").returns(Type::Text), |given| {
-            Ok(hex(digest(&SHA256, subject(given)?.as_bytes()).as_ref()).into())
-        }),
-        verb(Signature::method(TEXT, "base64", "The text in base64.").returns(Type::Text), |given| {
-            Ok(STANDARD.encode(subject(given)?).into())
-        }),
+        verb(
+            Signature::method(TEXT, "lower", "The text in lower case.")
+                .returns(Type::Text)
+                .example(r#"assert_eq("Web".lower(), "web");"#),
+            |given| Ok(subject(given)?.to_lowercase().into()),
+        ),
+        verb(
+            Signature::method(TEXT, "upper", "The text in upper case.")
+                .returns(Type::Text)
+                .example(r#"assert_eq("web".upper(), "WEB");"#),
+            |given| Ok(subject(given)?.to_uppercase().into()),
+        ),
+        verb(
+            Signature::method(TEXT, "sha256", "SHA-256 of the text, in hex.")
+                .returns(Type::Text)
+                .example(r#"assert_eq("web".sha256().len(), 64);"#),
+            |given| Ok(hex(digest(&SHA256, subject(given)?.as_bytes()).as_ref()).into()),
+        ),
+        verb(
+            Signature::method(TEXT, "base64", "The text in base64.")
+                .returns(Type::Text)
+                .example(r#"assert_eq("web".base64(), "d2Vi");"#),
+            |given| Ok(STANDARD.encode(subject(given)?).into()),
+        ),
         verb(
             Signature::method(LIST, "join", "The items as one text.")
                 .takes(&[required("between", Kind::Text, "what stands between two items")])
-                .returns(Type::Text),
+                .returns(Type::Text)
+                .example(r#"assert_eq(["a", "b"].join(", "), "a, b");"#),
             |given| {
                 let between = given.text("between")?;
                 // Opaque items stay whole in it, so they are welcome.
@@ -74,7 +97,9 @@ impl<C: Context> Helpers<C> {
         verb(
             Signature::function("unique", "The list without repetitions, in its order; `()` is left out.")
                 .takes(&[required("list", Kind::Any, "a list")])
-                .returns(Type::Array),
+                .returns(Type::Array)
+                .errors(&["when it is no list"])
+                .example(r#"assert_eq(unique(["a", "b", "a", ()]), ["a", "b"]);"#),
             |given| {
                 let items = given.dynamic("list").and_then(|list| list.try_cast::<rhai::Array>());
                 let items = items.ok_or_else(|| Thrown::invalid("`unique` takes a list"))?;
@@ -91,7 +116,9 @@ impl<C: Context> Helpers<C> {
         verb(
             Signature::function("shell_quote", "The text as one word for a shell.")
                 .takes(&[required("text", Kind::Any, "any text")])
-                .returns(Type::Text),
+                .returns(Type::Text)
+                .errors(&["when it holds a NUL byte, or stands for a secret"])
+                .example(r#"assert_eq(shell_quote("two words"), "'two words'");"#),
             |given| {
                 let text = clear(given, given.raw_text("text"))?;
                 match shlex::try_quote(&text) {
@@ -106,13 +133,16 @@ impl<C: Context> Helpers<C> {
                 "Whether a version (`1.24.0-2~deb13`) is at least another, by its numbers.",
             )
             .takes(&[required("version", Kind::Text, "the version"), required("least", Kind::Text, "the least one")])
-            .returns(Type::Bool),
+            .returns(Type::Bool)
+            .example(r#"assert(version_at_least("1.24.0-2~deb13", "1.9"));"#),
             |given| Ok(version_at_least(&given.text("version")?, &given.text("least")?).into()),
         ),
         verb(
             Signature::function("parse_json", "Reads JSON.")
                 .takes(&[required("text", Kind::Text, "JSON")])
-                .returns(Type::Any),
+                .returns(Type::Any)
+                .errors(&["when it is no JSON"])
+                .example(r#"assert_eq(parse_json("{\"port\": 80}").port, 80);"#),
             |given| match serde_json::from_str(&given.text("text")?) {
                 Ok(value) => Ok(from_json(&value)),
                 Err(error) => Err(Thrown::invalid(format!("not JSON: {error}")).into()),
@@ -121,7 +151,9 @@ impl<C: Context> Helpers<C> {
         verb(
             Signature::function("to_json_pretty", "A value as JSON with two blanks per level.")
                 .takes(&[required("value", Kind::Any, "a text, number, bool, list or map")])
-                .returns(Type::Text),
+                .returns(Type::Text)
+                .errors(&["when it holds a function, or a secret"])
+                .example(r#"assert_eq(to_json_pretty(#{ port: 80 }), "{\n  \"port\": 80\n}");"#),
             |given| {
                 let value = to_json(&given.dynamic("value").unwrap_or_default())?;
                 let text = serde_json::to_string_pretty(&value).unwrap_or_default();
