@@ -13,6 +13,7 @@ pub mod engine;
 pub mod event;
 pub mod finding;
 pub mod host;
+pub mod lab;
 pub mod machine;
 pub mod model;
 pub mod op;

@@ -21,6 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ui", &["model", "finding", "command", "event"]),
     ("machine", &["model", "secret", "command", "op", "request", "event", "artifact", "host"]),
     ("sandbox", &["model", "secret", "command", "op", "request", "host", "pve"]),
+    ("lab", &["model", "secret", "command", "op", "request", "host", "pve", "sandbox"]),
     (
         "script",
         &["model", "finding", "secret", "command", "op", "request", "event", "artifact", "host", "machine", "sandbox"],
@@ -37,7 +38,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "testing",
         &[
             "model", "finding", "secret", "command", "op", "request", "event", "artifact", "plan", "pve", "host",
-            "machine", "sandbox", "script", "engine",
+            "machine", "sandbox", "lab", "script", "engine",
         ],
     ),
 ];
@@ -50,7 +51,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("print!(", &[]),
     ("println!(", &[]),
     ("std::io::stdout", &["cli"]),
-    ("std::process::Command", &["host"]),
+    ("std::process::Command", &["host", "lab"]),
+    ("std::process::{Command", &["host", "lab"]),
     ("tokio::process", &["host"]),
     ("tokio::net", &["host"]),
     ("TcpStream", &["host"]),

@@ -133,7 +133,7 @@ fn base() -> PathBuf {
         }
         fs::create_dir_all(&unfinished).unwrap();
         let tree = unfinished.join("tree");
-        sh(&format!("cp -a {} {}", container::base("bookworm").display(), tree.display()));
+        sh(&format!("cp -a {} {}", container::base("bookworm", false).root().display(), tree.display()));
         sh(&format!("cp /etc/resolv.conf {root}/etc/ && chroot {root} apt-get -q update >&2", root = tree.display()));
         sh(&format!(
             "root={root}
