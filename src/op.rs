@@ -22,7 +22,7 @@
 //! | `Fetch` | a file on the node, whole or not at all; on the node only | `NotFound` (status 404 or no such member), `Conflict` (another digest), `Timeout`, `NoSpace`, `Failed` (no answer, another status) |
 //! | `Neighbours` | who answers for which of these IPv4 addresses: address -> hardware address, without those that are silent, not on a network of the node's own, or the node's; on the node only; takes a second | |
 //! | `Packages` | what dpkg has installed; none without dpkg | |
-//! | `RefreshPackages`, `InstallPackages`, `RemovePackages` | all or nothing, what is so already is fine | `Failed` with apt's last words, `Timeout` (locks), `NoSpace` |
+//! | `RefreshPackages`, `InstallPackages`, `RemovePackages` | all or nothing, what is so already is fine; locks of others are waited for two seconds | `Failed` with apt's last words, `Timeout`, `NoSpace` |
 //! | `Units` | in the order asked; a name is one unit, no pattern | `Failed` (no systemd) |
 //! | `Unit` | as systemctl; a failed start tells the unit's last lines | `Failed` |
 //! | `AddUser` | with a group of the same name; a home of mode 0700 and bash, or for system users none and nologin | `Exists` (name, number or group) |
@@ -192,9 +192,9 @@ pub enum Op {
     },
     /// Installed Debian packages: name -> version.
     Packages,
-    /// Package index brought up to date (`apt-get update`), waiting for locks.
+    /// Package index brought up to date (`apt-get update`).
     RefreshPackages,
-    /// Packages installed in one transaction, waiting for locks.
+    /// Packages installed in one transaction.
     InstallPackages { names: Vec<String>, recommends: bool },
     /// Packages removed (configuration files kept).
     RemovePackages { names: Vec<String> },

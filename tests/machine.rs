@@ -5,6 +5,7 @@ mod bench;
 mod certificates;
 mod compose;
 mod files;
+mod packages;
 mod programs;
 mod real;
 mod secrets;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::package_failure::PackageTrouble;
 use crate::event::Failure;
 use crate::host::HostError;
 use crate::op::{OpError, OpErrorKind};
@@ -50,14 +51,16 @@ pub enum MachineError {
         hint: Option<String>,
     },
     /// Packages could not be brought about.
-    #[error("packages {names}: {cause}")]
+    #[error("packages {names}: {trouble}")]
     Packages {
         /// Which, separated by blanks.
         names: String,
-        /// Class of the failure.
-        cause: PackageFailure,
+        /// Class of the failure, and what it is about.
+        trouble: PackageTrouble,
         /// apt's last lines.
         output: String,
+        /// What to do next, where more is known than the class tells.
+        hint: Option<String>,
     },
     /// A unit did not come into the declared state.
     #[error("unit {unit} is {state} instead of {wanted}")]
@@ -121,51 +124,6 @@ pub enum MachineError {
     },
 }
 
-/// Classes of failed package transactions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PackageFailure {
-    /// No mirror answered.
-    #[error("the package mirror cannot be reached")]
-    Mirror,
-    /// No repository has it.
-    #[error("not known to any repository of this machine")]
-    NotKnown,
-    /// Another program holds dpkg's lock.
-    #[error("another program holds the package lock")]
-    Locked,
-    /// No room.
-    #[error("the disk is full")]
-    NoSpace,
-    /// An earlier transaction was cut off.
-    #[error("an earlier package transaction was interrupted")]
-    Interrupted,
-    /// A repository's signature is not believed.
-    #[error("a repository's signature cannot be verified")]
-    Signature,
-    /// Anything else.
-    #[error("the transaction failed")]
-    Other,
-}
-
-impl PackageFailure {
-    /// What to do next.
-    fn hint(self) -> Option<&'static str> {
-        match self {
-            PackageFailure::Mirror => {
-                Some("check the machine's address, gateway and name servers, and its apt sources")
-            }
-            PackageFailure::NotKnown => Some("check the spelling, or declare its repository with `apt_repo` before"),
-            PackageFailure::Locked => {
-                Some("wait until the other package transaction (unattended-upgrades?) ends, then run again")
-            }
-            PackageFailure::NoSpace => Some("make room (`apt-get clean`) or enlarge the root disk"),
-            PackageFailure::Interrupted => Some("run `dpkg --configure -a` on the machine and read what it says"),
-            PackageFailure::Signature => Some("check the repository's key and the machine's clock"),
-            PackageFailure::Other => None,
-        }
-    }
-}
-
 impl MachineError {
     /// Whether the operator asked to stop.
     pub fn is_interrupted(&self) -> bool {
@@ -188,7 +146,7 @@ impl MachineError {
             | MachineError::Conflict { hint, .. }
             | MachineError::Secret { hint, .. }
             | MachineError::Certificate { hint, .. } => hint.clone(),
-            MachineError::Packages { cause, .. } => cause.hint().map(str::to_owned),
+            MachineError::Packages { trouble, hint, .. } => hint.clone().or_else(|| trouble.hint().map(str::to_owned)),
             MachineError::Unit { unit, .. } => Some(format!("`journalctl -u {unit}` on the machine tells more")),
             MachineError::Compose { project, .. } => {
                 Some(format!("`docker compose -p {project} logs` on the machine tells more"))

@@ -206,7 +206,7 @@ impl Machine {
     }
 }
 
-fn spec(argv: &[String], options: &Exec, effect: Effect) -> Result<op::Exec, MachineError> {
+pub(super) fn spec(argv: &[String], options: &Exec, effect: Effect) -> Result<op::Exec, MachineError> {
     match argv.first() {
         None => return Err(MachineError::Invalid("a program without a name".to_owned())),
         Some(program) if program.is_empty() => {

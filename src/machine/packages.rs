@@ -1,16 +1,35 @@
 //! `packages`: Debian packages, one transaction for all that is missing.
 
-use super::error::{LAST_LINES, PackageFailure};
-use super::{Change, Facts, Machine, MachineError, change::difference};
-use crate::op::{Op, OpError, OpErrorKind};
+use std::time::Duration;
+
+use super::error::LAST_LINES;
+use super::exec::{EXEC_TIMEOUT, Exec, PROBE_TIMEOUT, spec};
+use super::{Change, Facts, Machine, MachineError, PackageFailure, PackageTrouble, change::difference};
+use crate::command::Effect;
+use crate::finding::did_you_mean;
+use crate::op::{Op, OpError, OpErrorKind, OpValue};
+use crate::secret::Sealed;
+
+/// How long others may hold the lock of apt or dpkg, if nothing else is said: unattended upgrades take minutes.
+pub const PACKAGE_WAIT: Duration = Duration::from_secs(10 * 60);
+/// Between two tries.
+const EVERY: Duration = Duration::from_secs(3);
 
 /// How packages are brought about.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packages {
     /// They shall not be there (configuration files stay).
     pub absent: bool,
     /// Recommended packages come along.
     pub recommends: bool,
+    /// How long other programs are waited for that hold the lock of apt or dpkg.
+    pub wait: Duration,
+}
+
+impl Default for Packages {
+    fn default() -> Packages {
+        Packages { absent: false, recommends: false, wait: PACKAGE_WAIT }
+    }
 }
 
 impl Machine {
@@ -34,12 +53,12 @@ impl Machine {
         }
         if options.absent {
             let bare: Vec<String> = wrong.iter().map(|name| split(name).0.to_owned()).collect();
-            self.transact(&[Op::RemovePackages { names: bare }], &wrong)?;
+            self.transact(&[Op::RemovePackages { names: bare }], &wrong, options.wait)?;
         } else {
             let install = Op::InstallPackages { names: wrong.clone(), recommends: options.recommends };
             let fresh = self.known().index_fresh;
             let ops = if fresh { vec![install] } else { vec![Op::RefreshPackages, install] };
-            self.transact(&ops, &wrong)?;
+            self.transact(&ops, &wrong, options.wait)?;
             self.known().index_fresh = true;
         }
         let after = self.facts()?;
@@ -57,14 +76,63 @@ impl Machine {
         Ok(self.done(Change::of(what, differences.collect())))
     }
 
-    /// Runs a transaction and reads back; one that an earlier run left cut off is finished first.
-    fn transact(&self, ops: &[Op], names: &[String]) -> Result<(), MachineError> {
-        let Err(error) = self.transaction(ops, names)? else { return Ok(()) };
-        if !matches!(error, MachineError::Packages { cause: PackageFailure::Interrupted, .. }) {
-            return Err(error);
+    /// Runs a transaction and reads back. Whoever holds the lock is waited for; a transaction that was cut off before is
+    /// finished first, once.
+    fn transact(&self, ops: &[Op], names: &[String], wait: Duration) -> Result<(), MachineError> {
+        let deadline = self.host().now() + wait;
+        let mut repaired = false;
+        let mut told = None;
+        loop {
+            let Err(error) = self.transaction(ops, names)? else { return Ok(()) };
+            let MachineError::Packages { trouble, .. } = &error else { return Err(error) };
+            match trouble.cause {
+                PackageFailure::Interrupted if !repaired => {
+                    self.finish_transaction(names)?;
+                    repaired = true;
+                }
+                PackageFailure::Locked if self.host().now() < deadline => {
+                    if told.as_ref() != Some(trouble) {
+                        let holder = trouble.about.as_deref().unwrap_or("another program");
+                        self.waiting(&format!("the package lock, which {holder} holds (up to {} s)", wait.as_secs()));
+                        told = Some(trouble.clone());
+                    }
+                    self.host().sleep(EVERY)?;
+                }
+                PackageFailure::NotKnown => return Err(self.with_suggestion(error)),
+                _ => return Err(error),
+            }
         }
-        self.tool(&["dpkg", "--configure", "-a", "--force-confdef", "--force-confold"])?;
-        self.transaction(ops, names)?
+    }
+
+    /// Finishes a transaction that was cut off: packages that are unpacked are configured.
+    fn finish_transaction(&self, names: &[String]) -> Result<(), MachineError> {
+        let argv = ["dpkg", "--configure", "-a", "--force-confdef", "--force-confold"].map(str::to_owned);
+        let env = [("DEBIAN_FRONTEND".to_owned(), Sealed::plain("noninteractive"))].into();
+        let exec = spec(&argv, &Exec { env, timeout: EXEC_TIMEOUT, ..Exec::default() }, Effect::Change)?;
+        match self.run(&exec) {
+            Err(MachineError::Exec { output, .. }) => Err(failed(names, &OpError::new(OpErrorKind::Failed, output))),
+            other => other.map(drop),
+        }
+    }
+
+    /// The error with the name of a package that may be meant, where apt's lists have one.
+    fn with_suggestion(&self, error: MachineError) -> MachineError {
+        let MachineError::Packages { names, trouble, output, .. } = error else { return error };
+        let wrong = trouble.about.as_deref().map(|about| about.trim_matches('`').to_owned());
+        let hint = wrong
+            .and_then(|wrong| self.similar_package(&wrong))
+            .map(|near| format!("did you mean `{near}`? Otherwise declare its repository with `apt_repo` before"));
+        MachineError::Packages { names, trouble, output, hint }
+    }
+
+    fn similar_package(&self, name: &str) -> Option<String> {
+        // A typing error in the first letter is rare, and all names are a megabyte.
+        let argv = ["apt-cache".to_owned(), "pkgnames".to_owned(), name.get(..1)?.to_owned()];
+        let exec = spec(&argv, &Exec { timeout: PROBE_TIMEOUT, ..Exec::default() }, Effect::Read).ok()?;
+        // Without an answer there is no suggestion; the failure itself is told all the same.
+        let Ok(OpValue::Output(output)) = self.one(Op::Exec(exec)) else { return None };
+        let known = output.text();
+        did_you_mean(name, known.lines()).map(str::to_owned)
     }
 
     fn transaction(&self, ops: &[Op], names: &[String]) -> Result<Result<(), MachineError>, MachineError> {
@@ -125,37 +193,6 @@ fn is_package(name: &str) -> bool {
 fn failed(names: &[String], error: &OpError) -> MachineError {
     let lines: Vec<&str> = error.message.lines().collect();
     let output = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
-    MachineError::Packages { names: names.join(" "), cause: class(error), output }
-}
-
-/// The cause by apt's and dpkg's own words.
-fn class(error: &OpError) -> PackageFailure {
-    const WORDS: [(&str, PackageFailure); 17] = [
-        ("dpkg was interrupted", PackageFailure::Interrupted),
-        ("No space left on device", PackageFailure::NoSpace),
-        ("You don't have enough free space", PackageFailure::NoSpace),
-        ("Could not get lock", PackageFailure::Locked),
-        ("Unable to acquire the dpkg frontend lock", PackageFailure::Locked),
-        ("Unable to lock", PackageFailure::Locked),
-        ("NO_PUBKEY", PackageFailure::Signature),
-        ("is not signed", PackageFailure::Signature),
-        ("EXPKEYSIG", PackageFailure::Signature),
-        ("is not valid yet", PackageFailure::Signature),
-        ("Unable to locate package", PackageFailure::NotKnown),
-        ("has no installation candidate", PackageFailure::NotKnown),
-        ("Couldn't find any package by", PackageFailure::NotKnown),
-        ("was not found", PackageFailure::NotKnown),
-        ("Temporary failure resolving", PackageFailure::Mirror),
-        ("Could not resolve", PackageFailure::Mirror),
-        ("Failed to fetch", PackageFailure::Mirror),
-    ];
-    if error.kind == OpErrorKind::NoSpace {
-        return PackageFailure::NoSpace;
-    }
-    let known = WORDS.iter().find(|(words, _)| error.message.contains(words));
-    match known {
-        Some((_, cause)) => *cause,
-        None if error.message.contains("onnection") || error.kind == OpErrorKind::Timeout => PackageFailure::Mirror,
-        None => PackageFailure::Other,
-    }
+    let trouble = PackageTrouble::of(error);
+    MachineError::Packages { names: names.join(" "), trouble, output, hint: None }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use phoenix::event::Discard;
+use phoenix::event::{Collect, Discard, Event};
 use phoenix::host::HostHandle;
 use phoenix::host::interrupt::Interrupt;
 use phoenix::host::local::Local;
@@ -79,6 +79,32 @@ fn primitives_converge_in_a_real_container() {
     programs(&real);
     system(&real);
     services(&real);
+}
+
+/// Another program holds dpkg's lock for some seconds: who it is is told, and its end waited for. A name that is nearly
+/// right is suggested out of apt's own lists, and a mirror that cannot be reached is told by its name.
+#[test]
+fn package_failures_are_told_apart_in_a_real_container() {
+    let real = Real::boot();
+    let events = Arc::new(Collect::default());
+    let report = Report { guest: Some(real.container.id()), events: events.clone() };
+    let machine = Machine::new(real.host.clone(), real.container.place(), report);
+    real.container.sh(
+        "setsid apt-get -y -o 'DPkg::Pre-Invoke::=touch /tmp/held; sleep 8' install patch </dev/null >/tmp/log 2>&1 &\n\
+         for i in $(seq 100); do test -e /tmp/held && exit 0; sleep 0.2; done; cat /tmp/log >&2; exit 1",
+    );
+    let began = Instant::now();
+    machine.packages(&argv(&["tree"]), &Packages::default()).unwrap();
+    let waited = |event: &Event| matches!(event, Event::Waiting { on, .. } if on.contains("(apt-get) holds"));
+    assert!(events.events().iter().any(|stamped| waited(&stamped.event)), "{:?}", events.events());
+    println!("waited {:.1} s for the lock", began.elapsed().as_secs_f64());
+
+    let error = machine.packages(&argv(&["openssh-sever"]), &Packages::default()).unwrap_err();
+    assert!(error.hint().unwrap().contains("`openssh-server`"), "{error:?}");
+    real.container.sh("echo 'deb http://mirror.invalid/debian stable main' > /etc/apt/sources.list.d/none.list");
+    let error = real.machine().packages(&argv(&["file"]), &Packages::default()).unwrap_err();
+    let said = "packages file: the name of the package mirror cannot be resolved: mirror.invalid";
+    assert_eq!(error.to_string(), said, "{error:?}");
 }
 
 fn files(real: &Real) {

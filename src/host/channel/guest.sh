@@ -419,22 +419,19 @@ EOT
 
 # --- packages --------------------------------------------------------------------------------------------------------
 
-# SECONDS ARGUMENT...: apt-get that waits for others and asks nobody anything.
+# SECONDS ARGUMENT...: apt-get that asks nobody anything. Of others that hold its locks it waits for those that are about
+# to end: longer waits are the caller's, who can tell of them and be interrupted.
 apt() {
     seconds=$1
     shift
-    tries=0
-    # DPkg::Lock::Timeout is not obeyed for the lists' own lock.
-    until quietly "$seconds" env DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none NEEDRESTART_SUSPEND=1 \
-        apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -o APT::Color=0 \
-        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"; do
-        tries=$((tries + 1))
-        case $words in
-            *'Could not get lock'*) if [ "$tries" -lt 150 ]; then sleep 2; else break; fi ;;
-            *) break ;;
-        esac
-    done
-    if [ "$code" != 0 ]; then fail - "${words:-apt-get $1: exit status $code}"; fi
+    quietly "$seconds" env DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none NEEDRESTART_SUSPEND=1 \
+        apt-get -q -y -o DPkg::Lock::Timeout=2 -o Dpkg::Use-Pty=0 -o APT::Color=0 \
+        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" && return 0
+    case $code in
+        # `timeout`'s own exit status, when SIGTERM sufficed and when only SIGKILL did.
+        124 | 137) fail timeout "apt-get $1 did not finish within $seconds s" ;;
+        *) fail - "${words:-apt-get: exit status $code}" ;;
+    esac
 }
 
 # --- units -----------------------------------------------------------------------------------------------------------

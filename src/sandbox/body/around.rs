@@ -26,6 +26,8 @@ pub struct Faults {
     pub disk_full: bool,
     /// No package mirror answers.
     pub no_mirror: bool,
+    /// Another program holds the locks of apt and dpkg until then.
+    pub packages_locked_until: Option<jiff::Timestamp>,
     /// cloud-init ended with this error.
     pub cloud_init: Option<String>,
     /// NFS servers that say nothing.
@@ -83,5 +85,21 @@ impl Around<'_> {
             return Err(OpError::new(OpErrorKind::NoSpace, format!("{path}: No space left on device")));
         }
         Ok(())
+    }
+
+    /// Fails as apt does where another program holds its lock. What it wants to lock is named in its words.
+    pub(super) fn need_lock(&self, file: &str, what: &str) -> Result<(), OpError> {
+        if self.faults.packages_locked_until.is_none_or(|until| until <= self.identity.now) {
+            return Ok(());
+        }
+        let held = format!("Could not get lock {file}. It is held by process 812 (unattended-upgr)");
+        let message = match what.strip_prefix("the ") {
+            Some(_) => format!(
+                "Waiting for cache lock: {held}...\n\
+                 E: Unable to acquire {what} ({file}), is another process using it?"
+            ),
+            None => format!("Reading package lists...\nE: {held}\nE: Unable to lock directory {what}"),
+        };
+        Err(OpError::new(OpErrorKind::Failed, message))
     }
 }

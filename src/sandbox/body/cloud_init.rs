@@ -341,7 +341,7 @@ impl Body {
         }
         let index = match around.default_route {
             true => self.answer(&Op::RefreshPackages, around, took).map(drop),
-            false => Err(super::sources::unreachable_mirror()),
+            false => Err(self.state.unresolved_index()),
         };
         if let Err(error) = index.and_then(|()| self.install(&names, around, took).map(drop)) {
             let reason = error.message.lines().next().unwrap_or_default().to_owned();

@@ -299,8 +299,6 @@ fn needs_space(op: &Op) -> Option<&str> {
         | Op::MakeDir { path, .. }
         | Op::Link { path, .. }
         | Op::Fetch { path, .. } => Some(path),
-        Op::RefreshPackages => Some("/var/lib/apt/lists"),
-        Op::InstallPackages { .. } => Some("/var/cache/apt/archives"),
         Op::AddUser { .. } => Some("/etc/passwd"),
         Op::AddGroup { .. } | Op::AddToGroup { .. } => Some("/etc/group"),
         _ => None,

@@ -121,8 +121,7 @@ impl State {
                 kept.push(path);
             }
         }
-        let version = if model.version.is_empty() { PLAIN_VERSION } else { &model.version };
-        let installed = Installed { version: version.to_owned(), files: kept, units: model.units.clone() };
+        let installed = Installed { version: version_of(model).to_owned(), files: kept, units: model.units.clone() };
         Arc::make_mut(&mut self.packages).insert(name.to_owned(), installed);
         for unit in &model.units {
             if matches!(self.find_unit(unit), Found::File(fragment) if fragment.unit.installable()) {
@@ -152,8 +151,17 @@ impl Body {
             *took += Duration::from_secs(1);
             return Ok(OpValue::Done);
         }
+        around.need_lock("/var/lib/dpkg/lock-frontend", "the dpkg frontend lock")?;
         if around.faults.no_mirror {
-            return Err(super::sources::unreachable_mirror());
+            let base = self.state.mirrors().into_iter().next().unwrap_or_default();
+            let url = |(name, _): &(String, PackageModel)| format!("{base}/pool/main/{}/{name}/{name}.deb", &name[..1]);
+            let urls: Vec<String> = wanted.iter().map(url).collect();
+            let last = "E: Unable to fetch some archives, maybe run apt-get update or try with --fix-missing?";
+            return Err(super::sources::unresolved(&urls, last));
+        }
+        if around.faults.disk_full {
+            let message = "E: You don't have enough free space in /var/cache/apt/archives/.";
+            return Err(OpError::new(OpErrorKind::NoSpace, message));
         }
         *took += Duration::from_millis((8_000 + 1_500 * wanted.len() as u64).min(20_000));
         let before = self.state.clone();
@@ -184,26 +192,35 @@ impl Body {
         seen: &mut BTreeSet<String>,
         wanted: &mut Vec<(String, PackageModel)>,
     ) -> Result<(), OpError> {
-        let name = name.split('=').next().unwrap_or(name);
+        let (name, version) = name.split_once('=').map_or((name, None), |(name, version)| (name, Some(version)));
         if self.state.installed().contains_key(name) || !seen.insert(name.to_owned()) {
             return Ok(());
         }
         let model = match model(name, around.programs) {
-            Some(model) if around.unmodelled == Unmodelled::Unknown => model,
+            Some(model) if is_rehearsed(around) => model,
             Some(model) if index.iter().any(|source| source.contains(&model.source)) => model,
             Some(_) => return Err(cannot_locate(name)),
-            None if around.unmodelled == Unmodelled::Unknown => PackageModel::default(),
+            None if is_rehearsed(around) => PackageModel::default(),
             None => {
                 let mut error = cannot_locate(name);
                 error.message.push_str(" (not modelled: name it under `packages` in a .model.rhai file)");
                 return Err(error);
             }
         };
+        if let Some(version) = version.filter(|version| *version != version_of(&model) && !is_rehearsed(around)) {
+            return Err(said(format!("E: Version '{version}' for '{name}' was not found")));
+        }
         for needed in &model.depends {
             self.collect(needed, index, around, seen, wanted)?;
         }
         wanted.push((name.to_owned(), model));
         Ok(())
+    }
+
+    /// Names of all packages that begin so and are Debian's own or installed, as `apt-cache pkgnames` lists them.
+    pub(super) fn package_names(&self, prefix: &str) -> BTreeSet<String> {
+        let names = DEBIAN.keys().chain(self.state.packages.keys());
+        names.filter(|name| name.starts_with(prefix)).cloned().collect()
     }
 
     /// `apt-get remove`: configuration files stay.
@@ -212,6 +229,7 @@ impl Body {
         if let Some(unknown) = names.iter().find(|name| !known(name)) {
             return Err(cannot_locate(unknown));
         }
+        around.need_lock("/var/lib/dpkg/lock-frontend", "the dpkg frontend lock")?;
         for name in names {
             let Some(installed) = self.state.packages.get(name).cloned() else { continue };
             *took += Duration::from_secs(2);
@@ -264,6 +282,21 @@ fn plain_unit<'a>(package: &str, unit: &str, mut paths: impl Iterator<Item = &'a
     }
 }
 
+/// A rehearsal on a real node does not know what its repositories have.
+fn is_rehearsed(around: &Around) -> bool {
+    around.unmodelled == Unmodelled::Unknown
+}
+
+/// The version that a package is installed in.
+fn version_of(model: &PackageModel) -> &str {
+    if model.version.is_empty() { PLAIN_VERSION } else { &model.version }
+}
+
 fn cannot_locate(name: &str) -> OpError {
-    OpError::new(OpErrorKind::Failed, format!("E: Unable to locate package {name}"))
+    said(format!("E: Unable to locate package {name}"))
+}
+
+/// What apt says before it cannot go on, and why.
+fn said(line: String) -> OpError {
+    OpError::new(OpErrorKind::Failed, format!("Reading package lists...\nBuilding dependency tree...\n{line}"))
 }

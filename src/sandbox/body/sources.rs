@@ -14,10 +14,11 @@ use super::tree::{Meta, Node};
 
 const LISTS: &str = "/var/lib/apt/lists";
 
-/// One enabled source: its words, and the names that apt gives its indexes.
+/// One enabled source: its words, the names that apt gives its indexes, and where they come from.
 struct Source {
     text: String,
     indexes: Vec<String>,
+    urls: Vec<String>,
 }
 
 impl Source {
@@ -28,7 +29,9 @@ impl Source {
             let suite = suite.trim_end_matches('/').replace('/', "_");
             format!("{place}_dists_{suite}_InRelease")
         });
-        Source { text: text.to_owned(), indexes: indexes.collect() }
+        let base = uri.trim_end_matches('/');
+        let urls = suites.iter().map(|suite| format!("{base}/dists/{}/InRelease", suite.trim_end_matches('/')));
+        Source { text: text.to_owned(), indexes: indexes.collect(), urls: urls.collect() }
     }
 
     /// `deb [options] URI SUITE COMPONENT...`
@@ -59,8 +62,16 @@ impl Source {
 impl State {
     /// `apt-get update`.
     pub(super) fn refresh_packages(&mut self, around: &Around) -> OpResult {
+        around.need_lock("/var/lib/apt/lists/lock", "/var/lib/apt/lists/")?;
+        if around.faults.disk_full {
+            let urls = self.index_urls();
+            let lines = urls.iter().map(|url| format!("E: Failed to fetch {url}  Error writing to file - {FULL}\n"));
+            let lines: String = lines.collect();
+            let message = format!("{lines}{NOT_ALL}\nE: Write error - {FULL}");
+            return Err(OpError::new(OpErrorKind::NoSpace, message));
+        }
         if around.faults.no_mirror {
-            return Err(unreachable_mirror());
+            return Err(self.unresolved_index());
         }
         let lists = self.tree.make_dirs(LISTS).map_err(|errno| errno.at(LISTS))?;
         let mut directory = Node::dir(Meta::root(0o755));
@@ -82,6 +93,20 @@ impl State {
         indexes.filter_map(|name| self.tree.text(&format!("{LISTS}/{name}"))).collect()
     }
 
+    fn index_urls(&self) -> Vec<String> {
+        self.sources().into_iter().flat_map(|source| source.urls).collect()
+    }
+
+    /// What `apt-get update` says when the name of no mirror can be resolved.
+    pub(super) fn unresolved_index(&self) -> OpError {
+        unresolved(&self.index_urls(), NOT_ALL)
+    }
+
+    /// Where packages are fetched from.
+    pub(super) fn mirrors(&self) -> Vec<String> {
+        self.index_urls().iter().filter_map(|url| Some(url.split_once("/dists/")?.0.to_owned())).collect()
+    }
+
     fn sources(&self) -> Vec<Source> {
         let mut files = vec!["/etc/apt/sources.list".to_owned()];
         let directory = "/etc/apt/sources.list.d";
@@ -99,9 +124,15 @@ impl State {
     }
 }
 
-/// apt's words when no mirror answers.
-pub(super) fn unreachable_mirror() -> OpError {
-    let message = "E: Failed to fetch the package index: Temporary failure in name resolution\n\
-                   E: Some index files failed to download.";
-    OpError::new(OpErrorKind::Failed, message)
+/// apt's words about a full disk, and what `apt-get update` says after failures.
+const FULL: &str = "write (28: No space left on device)";
+const NOT_ALL: &str = "E: Some index files failed to download. They have been ignored, or old ones used instead.";
+
+/// apt's words when the name of no mirror can be resolved.
+pub(super) fn unresolved(urls: &[String], last: &str) -> OpError {
+    let line = |url: &String| {
+        let host = url.split_once("://").map_or("", |(_, rest)| rest).split('/').next().unwrap_or_default();
+        format!("E: Failed to fetch {url}  Temporary failure resolving '{host}'\n")
+    };
+    OpError::new(OpErrorKind::Failed, urls.iter().map(line).collect::<String>() + last)
 }

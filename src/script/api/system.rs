@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::signature::{Kind, Signature, Type, optional, required};
 use super::{Given, Verb, verb};
-use crate::machine::{AptRepo, Group, Key, Mount, Packages, Service, User};
+use crate::machine::{AptRepo, Group, Key, Mount, PACKAGE_WAIT, Packages, Service, User};
 use crate::script::context::Run;
 use crate::script::error::{Raised, Thrown};
 use crate::secret::Sealed;
@@ -23,21 +23,26 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
             .options(&[
                 optional("state", Kind::State, "\"present\" or \"absent\"; present if not given"),
                 optional("recommends", Kind::Bool, "whether recommended packages come along; false if not given"),
+                optional("wait", Kind::Seconds, "so long others may hold the package lock; 600 seconds if not given"),
             ])
             .errors(&[
-                "when no mirror answers",
-                "when no repository knows a package",
-                "when another program holds the package lock",
+                "when the mirror cannot be reached or its name not resolved",
+                "when no repository knows a package or its version",
+                "when another program holds the package lock for longer than `wait`",
                 "when the disk is full",
-                "when a signature is not believed",
+                "when a repository's signature or key is not valid",
+                "when dependencies cannot be met or a package's own script fails",
             ])
             .example(
                 r#"guest.packages(["nginx", "curl"]);
 guest.packages("telnet", #{ state: "absent" });"#,
             ),
         |given| {
-            let absent = given.maybe_text("state")?.is_some_and(|state| state == "absent");
-            let options = Packages { absent, recommends: given.maybe_bool("recommends").unwrap_or(false) };
+            let options = Packages {
+                absent: given.maybe_text("state")?.is_some_and(|state| state == "absent"),
+                recommends: given.maybe_bool("recommends").unwrap_or(false),
+                wait: given.maybe_seconds("wait").unwrap_or(PACKAGE_WAIT),
+            };
             given.run.changed(given.run.machine.packages(&given.texts("names")?, &options)?)
         },
     ),

@@ -7,9 +7,9 @@ use crate::host::channel::lower::seconds;
 use crate::host::facts;
 use crate::op::OpValue;
 
-/// Limit of `apt-get update`, waiting for locks included.
+/// Limit of `apt-get update`.
 const REFRESH: Duration = Duration::from_secs(10 * 60);
-/// Limit of one transaction, waiting for locks included.
+/// Limit of one transaction.
 const TRANSACTION: Duration = Duration::from_secs(30 * 60);
 
 pub(super) fn list() -> Call {
@@ -34,5 +34,5 @@ pub(super) fn remove(names: &[String]) -> Call {
 }
 
 fn apt(limit: Duration) -> Call {
-    Call::new("apt").arg(seconds(limit)).takes(limit * 2)
+    Call::new("apt").arg(seconds(limit)).takes(limit)
 }

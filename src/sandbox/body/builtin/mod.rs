@@ -33,6 +33,7 @@ type Builtin = fn(&ProgramCall, &mut Within) -> Option<Output>;
 /// Name and function, sorted by name.
 const BUILTINS: &[(&str, Builtin)] = &[
     ("[", files::test),
+    ("apt-cache", packages::apt_cache),
     ("cat", files::cat),
     ("chmod", file_changes::chmod),
     ("chown", file_changes::chown),

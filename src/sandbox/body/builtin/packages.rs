@@ -78,3 +78,13 @@ pub(super) fn dpkg(call: &ProgramCall, within: &mut Within) -> Option<Output> {
         _ => None,
     }
 }
+
+/// `apt-cache pkgnames [PREFIX]`
+pub(super) fn apt_cache(call: &ProgramCall, within: &mut Within) -> Option<Output> {
+    let prefix = match words(call)[..] {
+        ["pkgnames"] => "",
+        ["pkgnames", prefix] => prefix,
+        _ => return None,
+    };
+    Some(lines(within.body.package_names(prefix)))
+}
