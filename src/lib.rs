@@ -15,6 +15,7 @@ pub mod finding;
 pub mod host;
 pub mod lab;
 pub mod machine;
+pub mod manual;
 pub mod model;
 pub mod op;
 pub mod plan;

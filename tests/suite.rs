@@ -14,6 +14,7 @@ mod failures;
 mod features;
 mod host;
 mod machine;
+mod manual;
 mod pitfalls;
 mod plan;
 mod preflight;

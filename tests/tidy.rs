@@ -41,6 +41,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "machine", "sandbox", "lab", "script", "engine",
         ],
     ),
+    ("manual", &["model", "script"]),
 ];
 
 /// Crates and things that only some rooms may name.

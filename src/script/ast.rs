@@ -10,7 +10,7 @@ use super::syntax::{Constant, Expr, Function, Import, Leave, Link, Stmt, Syntax}
 
 /// The syntax of a compiled script. `text` is its source, for the places of function names.
 pub(crate) fn syntax(ast: &AST, text: &str) -> Syntax {
-    let mut syntax = Syntax { doc: unmark(ast.doc()), ..Syntax::default() };
+    let mut syntax = Syntax { doc: unmark(ast.doc(), "//!"), ..Syntax::default() };
     for statement in ast.statements() {
         match statement {
             RhaiStmt::Var(var, flags, _) if flags.contains(ASTFlags::CONSTANT) => {
@@ -37,6 +37,7 @@ pub(crate) fn syntax(ast: &AST, text: &str) -> Syntax {
                 typed: def.this_type.is_some(),
                 at: name_position(text, &def.name, span.from),
                 body: Vec::new(),
+                doc: unmark(&def.comments.join("\n"), "///"),
             };
             (span, function)
         })
@@ -122,10 +123,10 @@ fn name_position(text: &str, name: &str, body: Position) -> Position {
 }
 
 /// The comment of a file without its markers.
-fn unmark(comment: &str) -> String {
+fn unmark(comment: &str, mark: &str) -> String {
     let lines = comment.lines().map(|line| {
         let line = line.trim_start();
-        let line = line.strip_prefix("//!").unwrap_or(line);
+        let line = line.strip_prefix(mark).unwrap_or(line);
         line.strip_prefix(' ').unwrap_or(line)
     });
     lines.collect::<Vec<_>>().join("\n").trim().to_owned()

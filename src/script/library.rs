@@ -166,6 +166,12 @@ impl Library {
         self.script(kind, name).map(|script| script.syntax.doc.as_str())
     }
 
+    /// The `///` comment of a function of a script; empty: it has none.
+    pub fn function_doc(&self, kind: ScriptKind, name: &str, function: &str, arity: usize) -> Option<&str> {
+        let function = self.script(kind, name)?.syntax.function(function, arity)?;
+        Some(function.doc.as_str())
+    }
+
     /// Names of the files in the script's own folder.
     pub(crate) fn assets(&self, kind: ScriptKind, name: &str) -> Vec<String> {
         self.inner.roots.files_below(&format!("{}/{name}", folder(kind))).into_keys().collect()

@@ -74,6 +74,8 @@ pub(crate) struct Function {
     pub typed: bool,
     /// Statements.
     pub body: Vec<Stmt>,
+    /// Its `///` comment, without the markers.
+    pub doc: String,
 }
 
 /// A statement.

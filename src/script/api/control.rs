@@ -93,7 +93,7 @@ guest.packages(["nginx"]);"#,
         .takes(&[
             required("times", Kind::Int, "tries"),
             required("pause", Kind::Int, "milliseconds between tries"),
-            required("try", Kind::Function, "answers whether it worked"),
+            required("attempt", Kind::Function, "answers whether it worked"),
         ])
         .returns(Type::Bool)
         .errors(&["when the closure's last try does"])
@@ -166,7 +166,7 @@ fn retry(given: &Given<Arc<Run>>) -> Answer {
     let pause = Duration::from_millis(given.maybe_int("pause").unwrap_or_default().unsigned_abs());
     for tried in 1..=times {
         let last = tried == times;
-        match given.call("try") {
+        match given.call("attempt") {
             Ok(answer) => match answer.as_bool() {
                 Ok(true) => return Ok(true.into()),
                 Ok(false) => {}

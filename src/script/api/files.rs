@@ -14,15 +14,10 @@ use crate::secret::Sealed;
 
 const MACHINE: &[Type] = &[Type::Guest, Type::Node];
 
-const PATH: Parameter = required("path", Kind::Path, "absolute path inside the machine");
-const MODE: Parameter = optional(
-    "mode",
-    Kind::Mode,
-    "permission bits, such as \"0640\"; if not given those that are there, else the system's usual ones",
-);
-const OWNER: Parameter = optional("owner", Kind::Text, "name of a user; if not given the one that is there, else root");
-const GROUP: Parameter =
-    optional("group", Kind::Text, "name of a group; if not given the one that is there, else root");
+const PATH: Parameter = required("path", Kind::Path, "where in the machine");
+const MODE: Parameter = optional("mode", Kind::Mode, "permission bits, such as \"0640\"; left alone if not given");
+const OWNER: Parameter = optional("owner", Kind::Text, "name of a user; left alone if not given");
+const GROUP: Parameter = optional("group", Kind::Text, "name of a group; left alone if not given");
 
 const fn changing(name: &'static str, doc: &'static str) -> Signature {
     Signature::method(MACHINE, name, doc).returns(Type::Change).changes()

@@ -15,7 +15,7 @@ use crate::secret::Sealed;
 pub(crate) struct ModelMachine;
 
 const ON: &[Type] = &[Type::Model];
-const PATH: Parameter = required("path", Kind::Path, "absolute path inside the machine");
+const PATH: Parameter = required("path", Kind::Path, "where in the machine");
 
 pub(super) const VERBS: &[Verb<Calling>] = &[
     verb(Signature::property(ON, "name", Type::Text, "Host name."), |given| Ok(given.run.identity.name.clone().into())),

@@ -122,6 +122,63 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 21] = [
+        Kind::Text,
+        Kind::Content,
+        Kind::Path,
+        Kind::Mode,
+        Kind::Url,
+        Kind::Digest,
+        Kind::Unit,
+        Kind::State,
+        Kind::Method,
+        Kind::Int,
+        Kind::Port,
+        Kind::Seconds,
+        Kind::Bool,
+        Kind::Texts,
+        Kind::Command,
+        Kind::Contents,
+        Kind::Map,
+        Kind::Data,
+        Kind::Function,
+        Kind::Changes,
+        Kind::Any,
+    ];
+
+    /// The word in the reference.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Kind::Text => "text",
+            Kind::Content => "content",
+            Kind::Path => "path",
+            Kind::Mode => "mode",
+            Kind::Url => "URL",
+            Kind::Digest => "digest",
+            Kind::Unit => "unit",
+            Kind::State => "state",
+            Kind::Method => "method",
+            Kind::Int => "whole number",
+            Kind::Port => "port",
+            Kind::Seconds => "time",
+            Kind::Bool => "bool",
+            Kind::Texts => "texts",
+            Kind::Command => "command",
+            Kind::Contents => "contents",
+            Kind::Map => "map",
+            Kind::Data => "data",
+            Kind::Function => "closure",
+            Kind::Changes => "changes",
+            Kind::Any => "any",
+        }
+    }
+
+    /// Whether secrets and artifacts are put in on the way into the machine.
+    pub const fn takes_secrets(self) -> bool {
+        matches!(self, Kind::Content | Kind::Contents | Kind::Data)
+    }
+
     /// Continues "must be".
     pub const fn expected(self) -> &'static str {
         match self {

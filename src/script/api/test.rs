@@ -21,7 +21,7 @@ use crate::secret::Sealed;
 pub(crate) struct TestGuest(Arc<dyn StagedGuest>);
 
 const ON: &[Type] = &[Type::TestGuest];
-const PATH: Parameter = required("path", Kind::Path, "absolute path inside the guest");
+const PATH: Parameter = required("path", Kind::Path, "where in the guest");
 const SCRIPT: Parameter = required("script", Kind::Text, "a feature or an app");
 const PARAMS: Parameter = optional("params", Kind::Map, "its parameters, over its fallbacks");
 

@@ -1,5 +1,7 @@
 //! `phoenix feature`: features and apps, listed, shown, linted, tested, run.
 
+mod defs;
+mod docs;
 mod lint;
 mod list;
 mod run;
@@ -39,6 +41,10 @@ pub enum What {
     Test(test::Args),
     /// Apply one to one guest and nothing else
     Run(run::Args),
+    /// The reference: every verb with its options and an example, and a page for every script
+    Docs(docs::Args),
+    /// Definitions of all verbs for editors (`.d.rhai`)
+    Defs(defs::Args),
 }
 
 /// Does it.
@@ -52,6 +58,8 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
         What::Lint(args) => lint::run(globals, args),
         What::Test(args) => test::run(globals, args),
         What::Run(args) => run::run(globals, args),
+        What::Docs(args) => docs::run(globals, args),
+        What::Defs(args) => defs::run(globals, args),
     }
 }
 
