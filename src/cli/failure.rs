@@ -7,6 +7,7 @@ use crate::event::Failure;
 use crate::finding::Finding;
 use crate::host::HostError;
 use crate::host::ssh::SshError;
+use crate::lab::LabError;
 use crate::plan::PlanError;
 use crate::sandbox::WorldFileError;
 use crate::ui;
@@ -20,6 +21,8 @@ pub enum Exit {
     Failed,
     /// Files are wrong.
     Invalid,
+    /// This machine cannot tell.
+    Impossible,
     /// Changes are pending.
     Pending,
     /// Ended by the operator.
@@ -34,6 +37,7 @@ impl From<Exit> for ExitCode {
             Exit::Fine => 0,
             Exit::Failed => 1,
             Exit::Invalid => 3,
+            Exit::Impossible => 4,
             Exit::Pending => 5,
             Exit::Interrupted => 130,
             Exit::Code(code) => u8::try_from(code).unwrap_or(u8::MAX),
@@ -101,6 +105,9 @@ fn class(error: &anyhow::Error) -> (u8, Option<String>) {
             _ => 4,
         };
         return (code, ssh.hint());
+    }
+    if let Some(LabError::Needs(_)) = error.downcast_ref() {
+        return (4, None);
     }
     let host = match error.downcast_ref::<EngineError>() {
         Some(EngineError::Host(host)) => Some(host),

@@ -12,6 +12,11 @@ const INTERRUPTED: i32 = 130;
 
 /// Watches for SIGINT and SIGTERM from now on; the progress tells what is being finished.
 pub fn watch(progress: &Arc<Progress>) -> Interrupt {
+    watch_and(progress, || {})
+}
+
+/// The same, for who has something to do before the second one ends the program.
+pub fn watch_and(progress: &Arc<Progress>, last: impl Fn() + Send + 'static) -> Interrupt {
     let progress = Arc::clone(progress);
     let interrupt = Interrupt::new();
     let asked = interrupt.clone();
@@ -30,6 +35,7 @@ pub fn watch(progress: &Arc<Progress>) -> Interrupt {
                 .await;
                 if round > 0 {
                     progress.leave();
+                    last();
                     std::process::exit(INTERRUPTED);
                 }
                 asked.set();

@@ -111,6 +111,12 @@ fn typed() -> String {
     format!("phoenix {}", shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default())
 }
 
+/// What shows a run that is none of the engine's, in the same form. With `--json` nothing but its result is told.
+pub fn progress(globals: &Globals) -> Arc<Progress> {
+    let quiet = Globals { quiet: globals.quiet || globals.json, ..globals.clone() };
+    Progress::new(form(&quiet, Showing::Result), verbosity(&quiet, Showing::Run))
+}
+
 fn form(globals: &Globals, showing: Showing) -> Form {
     match (globals.json, showing) {
         (true, Showing::Run | Showing::Plan) => Form::Json,

@@ -110,7 +110,7 @@ impl fmt::Display for PackageTrouble {
 
 impl PackageTrouble {
     /// What a failed operation of apt was about.
-    pub(super) fn of(error: &OpError) -> PackageTrouble {
+    pub fn of(error: &OpError) -> PackageTrouble {
         let known = WORDS.iter().find_map(|(cause, words)| {
             let line = error.message.lines().find(|line| words.iter().any(|words| line.contains(words)))?;
             Some((*cause, line))

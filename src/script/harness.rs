@@ -3,6 +3,7 @@
 //! ```rhai
 //! const PARAMS = #{ port: 8080 };      // parameters of the built-in case, and handy for others
 //! const GUEST = #{ gpus: [0] };        // what else the guest of the built-in case is
+//! const REAL = #{ os: "debian-12" };   // what a run in a real container needs otherwise
 //!
 //! fn test_installs_the_package() {
 //!     let g = guest(#{ packages: ["curl"] });
@@ -30,7 +31,7 @@ use super::{Library, STACK, check, engine};
 use crate::event::Failure;
 use crate::finding::{Finding, Severity};
 use crate::machine::Machine;
-use crate::model::{GuestId, ScriptKind};
+use crate::model::{GuestId, RealRun, ScriptKind};
 use crate::secret::Sealed;
 
 /// A guest that a test asked for.
@@ -96,6 +97,14 @@ impl TestFile {
     /// `const GUEST`: what else the guest of that case is, as `guest(#{...})` takes it.
     pub fn guest(&self) -> Map<String, Value> {
         self.constant("GUEST")
+    }
+
+    /// `const REAL`: what a run in a real container needs otherwise.
+    ///
+    /// # Errors
+    /// What such a constant cannot say.
+    pub fn real(&self) -> Result<RealRun, String> {
+        RealRun::read(self.constant("REAL")).map_err(|error| format!("`const REAL`: {error}"))
     }
 
     fn constant(&self, name: &str) -> Map<String, Value> {

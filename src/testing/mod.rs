@@ -5,11 +5,13 @@
 //! |---|---|
 //! | `declared` | the guest that a test describes, as a declaration |
 //! | `stand` | a sandbox with that guest running in it |
+//! | [`real`] | a script in a real container |
 //! | `twice` | a script and whatever it needs, created twice by the engine |
 //! | `lcov` | coverage as a file for other programs |
 
 mod declared;
 pub mod lcov;
+pub mod real;
 mod stand;
 mod twice;
 

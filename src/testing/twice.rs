@@ -80,7 +80,7 @@ fn create(
 }
 
 /// A site whose first guest has the script and what it needs, and others that publish what it reads.
-fn site(
+pub(super) fn site(
     library: &Library,
     (kind, name): (ScriptKind, &str),
     params: &BTreeMap<String, Value>,

@@ -12,6 +12,7 @@ pub mod findings;
 pub mod health;
 pub mod print;
 pub mod progress;
+pub mod proofs;
 pub mod sarif;
 mod story;
 mod style;

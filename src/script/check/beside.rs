@@ -1,8 +1,11 @@
 //! Rules about files beside scripts: program models and tests.
 
+use rhai::Position;
+
 use super::structure::{answer_keys, signature};
 use super::visit::Checker;
 use crate::finding::did_you_mean;
+use crate::model::RealRun;
 use crate::script::models::ANSWER_KEYS;
 use crate::script::syntax::Expr;
 
@@ -49,15 +52,34 @@ pub(super) fn test(checker: &mut Checker) {
             ("GUEST", _) => {
                 let guest = checker.vocabulary.function("guest").expect("the table of tests has `guest`");
                 let known: Vec<&str> = guest.options.iter().map(|option| option.name).collect();
-                for (key, at, _) in entries.iter().filter(|(key, ..)| !known.contains(&key.as_str())) {
-                    let hint = match did_you_mean(key, known.iter().copied()) {
-                        Some(near) => format!("did you mean `{near}`?"),
-                        None => format!("known: {}", known.join(", ")),
-                    };
-                    checker.error("unknown-option", *at, format!("`guest` has no option `{key}`"), Some(hint));
+                known_members(checker, "`guest`", entries, &known);
+            }
+            ("REAL", spec) => {
+                known_members(checker, "`REAL`", entries, &RealRun::MEMBERS);
+                for (key, at, value) in entries.iter().filter(|(key, ..)| RealRun::MEMBERS.contains(&key.as_str())) {
+                    match (key.as_str(), spec, value) {
+                        ("params", Some(spec), Expr::Map(params, _)) => checker.given_params(spec, params),
+                        _ => {
+                            let member = value.literal().map(|literal| (key.clone(), literal));
+                            if let Err(wrong) = RealRun::read(member.into_iter().collect()) {
+                                checker.error("type", *at, format!("`{key}` of `REAL`: {wrong}"), None);
+                            }
+                        }
+                    }
                 }
             }
             _ => {}
         }
+    }
+}
+
+/// A constant's members are among those that somebody reads.
+fn known_members(checker: &mut Checker, of: &str, entries: &[(String, Position, Expr)], known: &[&str]) {
+    for (key, at, _) in entries.iter().filter(|(key, ..)| !known.contains(&key.as_str())) {
+        let hint = match did_you_mean(key, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known: {}", known.join(", ")),
+        };
+        checker.error("unknown-option", *at, format!("{of} has no option `{key}`"), Some(hint));
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn names(checker: &mut Checker) {
         Role::Script => &["FEATURE", "APP"],
         Role::Module => &[],
         Role::Model => &["MODEL"],
-        Role::Test => &["PARAMS", "GUEST"],
+        Role::Test => &["PARAMS", "GUEST", "REAL"],
     };
     let mut used = checker.seen.constants.clone();
     for constant in &syntax.constants {

@@ -4,6 +4,7 @@ mod defs;
 mod docs;
 mod lint;
 mod list;
+mod real;
 mod run;
 mod show;
 mod test;

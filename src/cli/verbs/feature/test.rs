@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::find;
+use super::{find, real};
 use crate::cli::{Exit, Globals, failure, session};
 use crate::finding::Severity;
 use crate::script::{Covered, percent};
@@ -31,6 +31,8 @@ pub struct Args {
     /// The same; fail if fewer lines of any file ran than this percentage
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub fail_under: Option<u8>,
+    #[command(flatten)]
+    in_containers: real::InContainers,
 }
 
 /// Runs them.
@@ -41,6 +43,9 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
     let (library, _) = session::library(globals);
     for name in &args.names {
         find(library.catalogue(), name)?;
+    }
+    if args.in_containers.real {
+        return real::run(globals, &library, &args.names, &args.in_containers);
     }
     let coverage = args.coverage || args.lcov.is_some() || args.fail_under.is_some();
     let results = testing::run(&library, &Request { names: args.names.clone(), coverage });
