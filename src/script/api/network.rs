@@ -1,5 +1,6 @@
 //! Verbs that wait for something, ask over HTTP, and get certificates.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +60,11 @@ guest.wait_for(#{ port: 80, timeout: 30 });"#,
         .options(&[
             optional("roots", Kind::Content, "certificates (PEM) to believe; the node's own trust store if not given"),
             VERIFY,
+            optional(
+                "connect_to",
+                Kind::Text,
+                "`ADDRESS:PORT` to ask instead of where the URL's name resolves to; certificates are checked for the name",
+            ),
             optional("method", Kind::Method, "`GET` if not given"),
             optional("headers", Kind::Contents, "headers besides the usual ones; may hold secrets"),
             optional("body", Kind::Content, "body; may hold secrets"),
@@ -158,6 +164,7 @@ fn http(given: &Given<Arc<Run>>) -> Answer {
         method,
         headers: given.sealed_map("headers")?.into_iter().collect(),
         body: given.maybe_sealed("body")?,
+        connect_to: connect_to(given)?,
         trust: trust(given)?,
         timeout: given.maybe_seconds("timeout").unwrap_or(Duration::from_secs(10)),
         effect,
@@ -168,6 +175,14 @@ fn http(given: &Given<Arc<Run>>) -> Answer {
         response.headers.into_iter().map(|(name, value)| (name, value.into())).collect();
     let body = String::from_utf8_lossy(&response.body);
     Ok(from_json(&json!({ "status": response.status, "body": body, "headers": headers })))
+}
+
+fn connect_to(given: &Given<Arc<Run>>) -> Result<Option<SocketAddr>, Raised> {
+    let Some(text) = given.maybe_text("connect_to")? else { return Ok(None) };
+    match text.parse() {
+        Ok(address) => Ok(Some(address)),
+        Err(_) => Err(Thrown::invalid(format!("`{text}` is no `ADDRESS:PORT`")).into()),
+    }
 }
 
 fn certificate(given: &Given<Arc<Run>>) -> Answer {

@@ -48,7 +48,7 @@ pub(super) fn systemctl(call: &ProgramCall, within: &mut Within) -> Option<Outpu
         }
     }
     let (verb, names) = names.split_first()?;
-    if options.iter().any(|option| !matches!(*option, "--now" | "--quiet" | "-q" | "--value")) {
+    if options.iter().any(|option| !matches!(*option, "--now" | "--quiet" | "-q" | "--value" | "--failed")) {
         return None;
     }
     let quiet = options.iter().any(|option| matches!(*option, "--quiet" | "-q"));
@@ -118,6 +118,10 @@ pub(super) fn systemctl(call: &ProgramCall, within: &mut Within) -> Option<Outpu
                     Output { code, ..if quiet { Output::default() } else { lines([word]) } }
                 }
             }
+        }
+        ("list-units", []) if options == ["--failed"] => {
+            let failed = state.units.iter().filter(|(_, runtime)| runtime.active == "failed");
+            lines(failed.map(|(name, _)| format!("{name} loaded failed failed {name}")))
         }
         ("status", [name]) => status(within, name),
         ("show", [name]) => show(within, name, &properties, options.contains(&"--value"))?,

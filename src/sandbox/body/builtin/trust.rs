@@ -27,8 +27,12 @@ pub(super) fn update_ca_certificates(call: &ProgramCall, within: &mut Within) ->
     for line in list.lines().filter(|line| line.ends_with(".crt") && !line.starts_with(['#', '!'])) {
         wanted.insert(link_name(line), format!("{SHARED}/{line}"));
     }
-    for name in tree.names(LOCAL).iter().filter(|name| name.ends_with(".crt")) {
-        wanted.insert(link_name(name), format!("{LOCAL}/{name}"));
+    // The real one looks at any depth; nobody goes deeper than this.
+    let folders = tree.names(LOCAL).iter().map(|name| format!("{LOCAL}/{name}")).collect::<Vec<_>>();
+    for folder in [LOCAL.to_owned()].iter().chain(&folders) {
+        for name in tree.names(folder).iter().filter(|name| name.ends_with(".crt")) {
+            wanted.insert(link_name(name), format!("{folder}/{name}"));
+        }
     }
     let mut said = vec!["Updating certificates in /etc/ssl/certs...".to_owned()];
     let (mut added, mut removed) = (0, 0);
