@@ -3,6 +3,7 @@
 
 mod accepted;
 mod authority;
+mod catalogue;
 mod chain;
 mod cloud_init;
 mod docker;
@@ -11,20 +12,3 @@ mod old;
 mod portainer;
 mod real;
 mod stand;
-
-use phoenix::script::{Library, Roots};
-use phoenix::testing;
-
-#[test]
-fn every_script_converges_and_its_tests_pass() {
-    let (library, findings) = Library::load(&Roots::embedded());
-    assert!(findings.is_empty(), "{findings:?}");
-    let results = testing::run(&library, &testing::Request::default());
-    let failed: Vec<String> = results
-        .cases
-        .iter()
-        .filter_map(|case| Some(format!("{} {}: {}", case.script, case.case, case.failure.as_ref()?.message)))
-        .collect();
-    assert!(results.passed(), "{failed:#?}\n{:?}", results.findings);
-    assert!(results.cases.len() >= library.catalogue().features.len() + library.catalogue().apps.len());
-}

@@ -10,11 +10,21 @@ use crate::script::Library;
 /// The page of a script.
 pub fn page(library: &Library, spec: &ScriptSpec) -> File {
     let doc = library.doc(spec.kind, &spec.name).filter(|doc| !doc.is_empty());
-    let mut text = format!("# {}\n\n{}\n\n", spec.name, doc.map_or_else(|| sentence(&spec.summary), str::to_owned));
+    // An author who ends with a declaration knows better what is worth showing.
+    let (about, example) = match doc.and_then(|doc| doc.split_once("```json\n")) {
+        Some((about, rest)) => (Some(about.trim_end()), rest.split("```").next()),
+        None => (doc, None),
+    };
+    let mut text = format!(
+        "# {}\n\n{}\n\n## Where it runs\n\n",
+        spec.name,
+        about.map_or_else(|| sentence(&spec.summary), str::to_owned)
+    );
     for line in relations(library.catalogue(), spec) {
         text += &format!("- {line}\n");
     }
-    text += &format!("\n## In the configuration\n\n{}", block("json", &declaration(spec)));
+    let example = example.map_or_else(|| declaration(spec), |example| example.trim_end().to_owned());
+    text += &format!("\n## In the configuration\n\n{}", block("json", &example));
     if !spec.params.is_empty() {
         let headings = ["parameter", "type", "if not given", "meaning"];
         let rows: Vec<Vec<String>> = spec.params.iter().map(|(name, param)| parameter(name, param)).collect();
