@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod author;
 mod cli;
 mod config;
 mod conformance;

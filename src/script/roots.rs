@@ -44,13 +44,13 @@ pub(crate) enum RootError {
 }
 
 impl Roots {
-    /// The usual order: `scripts` (of `--scripts DIR`), `/etc/phoenix`, the current directory if it holds `features`,
-    /// and the copy embedded in the binary.
+    /// The usual order: `scripts` (of `--scripts DIR`), `/etc/phoenix`, the current directory if it holds `features` or
+    /// `apps`, and the copy embedded in the binary.
     pub fn usual(scripts: Option<&Path>) -> Roots {
         let mut roots = Vec::new();
         roots.extend(scripts.and_then(|dir| directory(dir, &format!("{}/", dir.display()))));
         roots.extend(directory(Path::new("/etc/phoenix"), "/etc/phoenix/"));
-        if Path::new("features").is_dir() {
+        if ["features", "apps"].iter().any(|folder| Path::new(folder).is_dir()) {
             roots.extend(directory(Path::new("."), ""));
         }
         roots.push(Root::Embedded);

@@ -4,6 +4,7 @@ mod defs;
 mod docs;
 mod lint;
 mod list;
+mod new;
 mod real;
 mod run;
 mod show;
@@ -36,6 +37,8 @@ pub enum What {
     List,
     /// Show what one declares: parameters, needs, artifacts
     Show(show::Args),
+    /// Write a feature to start from, with tests, a model and a page that pass as they are
+    New(new::Args),
     /// Find mistakes in scripts, modules, tests and models without running anything [default: in all of them]
     Lint(lint::Args),
     /// Run its tests in modelled guests, and apply it twice [default: all of them]
@@ -56,6 +59,7 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
     match &args.what {
         What::List => list::run(globals),
         What::Show(args) => show::run(globals, args),
+        What::New(args) => new::run(globals, args),
         What::Lint(args) => lint::run(globals, args),
         What::Test(args) => test::run(globals, args),
         What::Run(args) => run::run(globals, args),
