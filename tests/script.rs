@@ -12,6 +12,10 @@ mod harness;
 mod lint;
 #[path = "script/models.rs"]
 mod models;
+#[path = "script/node.rs"]
+mod node;
+#[path = "script/reboot.rs"]
+mod reboot;
 #[path = "script/running.rs"]
 mod running;
 #[path = "script/stage.rs"]

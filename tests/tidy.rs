@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["model", "finding", "pve", "plan"]),
     ("host", &["model", "secret", "command", "op", "request", "event", "pve"]),
     ("ui", &["model", "finding", "command", "event"]),
-    ("machine", &["model", "secret", "command", "op", "request", "event", "artifact", "host"]),
+    ("machine", &["model", "finding", "secret", "command", "op", "request", "event", "artifact", "pve", "host"]),
     ("sandbox", &["model", "secret", "command", "op", "request", "host", "pve"]),
     ("lab", &["model", "secret", "command", "op", "request", "host", "pve", "sandbox"]),
     (

@@ -150,7 +150,7 @@ impl Machine {
         self.emit(Event::Assumed { guest: self.report().guest, program });
     }
 
-    fn needed(&self, options: &Exec, watch: Option<&Watch>) -> Result<bool, MachineError> {
+    pub(super) fn needed(&self, options: &Exec, watch: Option<&Watch>) -> Result<bool, MachineError> {
         if watch.is_some_and(|watch| !watch.differs()) {
             return Ok(false);
         }

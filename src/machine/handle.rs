@@ -43,6 +43,8 @@ pub(super) struct Known {
     pub facts: Option<Arc<Facts>>,
     /// Whether the package index was refreshed since the last change of the apt sources.
     pub index_fresh: bool,
+    /// How often it was restarted.
+    pub reboots: u32,
 }
 
 impl fmt::Debug for Machine {

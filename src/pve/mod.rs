@@ -12,7 +12,7 @@
 //! | [`refusal`] | what the tools say when they refuse, sorted by what it means |
 //! | [`inventory`] | the state of a whole node from files, without a process |
 //! | [`usage`] | how full storages are |
-//! | [`tool`], [`pct`], [`qm`] | builders of commands, named after the subcommands they build |
+//! | [`tool`], [`pct`], [`qm`], [`pvesm`] | builders of commands, named after the subcommands they build |
 //! | [`guest`], [`difference`] | what a declared guest should look like, and how the present one differs |
 //! | [`effect`] | which keys a running guest takes at once |
 //! | [`lxc`], [`vm`] | the same of containers and of virtual machines |
@@ -33,6 +33,7 @@ pub mod inventory;
 pub mod lxc;
 pub mod pct;
 pub mod property;
+pub mod pvesm;
 pub mod qm;
 pub mod refusal;
 pub mod schema;

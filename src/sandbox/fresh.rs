@@ -106,6 +106,7 @@ impl World {
             content: content.iter().map(|word| (*word).to_owned()).collect(),
             size: None,
             disable: false,
+            options: std::collections::BTreeMap::new(),
             can: serde_json::Value::Null,
         };
         let mut world = World::empty("pve");
@@ -198,6 +199,7 @@ impl World {
                 content: storage.content.clone(),
                 size: None,
                 disable: false,
+                options: std::collections::BTreeMap::new(),
                 can: serde_json::Value::Null,
             });
         }
@@ -209,6 +211,7 @@ impl World {
                 content: ["backup", "import", "iso", "snippets", "vztmpl"].map(str::to_owned).into(),
                 size: None,
                 disable: false,
+                options: std::collections::BTreeMap::new(),
                 can: serde_json::Value::Null,
             });
         }
@@ -243,6 +246,7 @@ impl World {
             content: content.iter().map(|content| (*content).to_owned()).collect(),
             size: None,
             disable: false,
+            options: std::collections::BTreeMap::new(),
             can: serde_json::Value::Null,
         });
     }
@@ -354,6 +358,7 @@ impl World {
                 content: storage.content.clone(),
                 size: None,
                 disable: storage.disabled,
+                options: std::collections::BTreeMap::new(),
                 can: serde_json::Value::Null,
             });
         }

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::body::{Answer, BodyChange, Runtime};
+use super::body::{Answer, BodyChange, Power, Runtime, cache_of};
 use super::clock::Moment;
 use super::config::Config;
 use super::core::Core;
@@ -304,6 +304,9 @@ fn storage_cfg(world: &World) -> String {
         if storage.disable {
             text.push_str("\tdisable\n");
         }
+        for (name, value) in &storage.options {
+            let _ = writeln!(text, "\t{name} {value}");
+        }
         text.push('\n');
     }
     text
@@ -348,6 +351,9 @@ fn version(world: &World) -> String {
     format!("package PVE::pvecfg;\n\nuse strict;\n\nsub version {{\n    return '{version}';\n}}\n\n1;\n")
 }
 
+/// Disks of the node that nobody uses, and their names by maker and number.
+const BLANK_DISKS: [(&str, &str); 2] = [("/dev/sdy", "ata-SAMPLE_1"), ("/dev/sdz", "ata-SAMPLE_2")];
+
 impl World {
     /// The node's own file system as it is before anything happened.
     pub(super) fn fresh_node(&self) -> super::body::Body {
@@ -361,6 +367,7 @@ impl World {
         for path in own.chain(storages).chain(self.directories.iter().cloned()) {
             let _ = body.place_dir(&path);
         }
+        let _ = body.apply(BodyChange::Power(Power::On { since: jiff::Timestamp::UNIX_EPOCH }));
         self.furnish(&mut body);
         for device in &self.devices {
             if let Some((above, _)) = device.rsplit_once('/') {
@@ -375,11 +382,21 @@ impl World {
 
     /// What Proxmox VE's packages bring, as far as anybody looks for it.
     fn furnish(&self, body: &mut super::body::Body) {
-        for tool in ["pct", "qm", "pvesm", "pvesh", "pveam"] {
+        for tool in ["pct", "qm", "pvesm", "pvesh", "pveam", "pve-firewall", "zfs", "zpool"] {
             // Nothing else is there.
             let _ = body.place(&format!("/usr/sbin/{tool}"), 0o755, Vec::new());
         }
         let _ = body.place("/usr/bin/lxc-attach", 0o755, Vec::new());
+        let pools = self.storages.iter().filter(|storage| storage.kind == "zfspool");
+        let datasets = pools.map(|storage| storage.path.as_str()).chain(["rpool/data"]);
+        let _ = body.place("/etc/zfs/zpool.cache", 0o644, cache_of(datasets));
+        let local = BodyChange::Link { path: "/etc/pve/local".into(), target: format!("nodes/{}", self.node) };
+        let _ = body.apply(local);
+        for (disk, link) in BLANK_DISKS {
+            let _ = body.place(disk, 0o660, Vec::new());
+            let link = BodyChange::Link { path: format!("/dev/disk/by-id/{link}"), target: disk.to_owned() };
+            let _ = body.place_dir("/dev/disk/by-id").map(|()| body.apply(link));
+        }
         for file in ["/etc/subuid", "/etc/subgid"].into_iter().filter(|file| !self.files.contains_key(*file)) {
             let _ = body.place(file, 0o644, SUBORDINATE.as_bytes());
         }

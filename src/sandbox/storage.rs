@@ -30,6 +30,9 @@ pub struct Storage {
     /// Switched off.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub disable: bool,
+    /// Other options as `pvesm` was given them.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub options: std::collections::BTreeMap<String, String>,
     /// Remark of the corpus about what the type can; the type itself decides.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub can: serde_json::Value,
@@ -361,6 +364,7 @@ mod tests {
             content: Vec::new(),
             size: None,
             disable: false,
+            options: Default::default(),
             can: serde_json::Value::Null,
         };
         assert_eq!(base_name(&storage("zfspool"), "subvol-900-disk-0"), "basevol-900-disk-0");

@@ -36,6 +36,7 @@ use std::time::Duration;
 use crate::op::{Exec, Op, OpError, OpErrorKind, OpResult, OpValue};
 
 pub use around::{Around, Bind, Faults, Unmodelled};
+pub(in crate::sandbox) use builtin::cache_of;
 pub use change::{BodyChange, Misfit};
 pub use data::{Data, hex, sha256};
 pub use layers::{BadLayers, Layers, Saved};

@@ -141,6 +141,10 @@ impl State {
 impl Body {
     /// `apt-get install`: all of them or none.
     pub(super) fn install(&mut self, names: &[String], around: &mut Around, took: &mut Duration) -> OpResult {
+        if around.faults.disk_full {
+            let message = "E: You don't have enough free space in /var/cache/apt/archives/.";
+            return Err(OpError::new(OpErrorKind::NoSpace, message));
+        }
         let index = self.state.package_index();
         let mut wanted = Vec::new();
         let mut seen = BTreeSet::new();
@@ -158,10 +162,6 @@ impl Body {
             let urls: Vec<String> = wanted.iter().map(url).collect();
             let last = "E: Unable to fetch some archives, maybe run apt-get update or try with --fix-missing?";
             return Err(super::sources::unresolved(&urls, last));
-        }
-        if around.faults.disk_full {
-            let message = "E: You don't have enough free space in /var/cache/apt/archives/.";
-            return Err(OpError::new(OpErrorKind::NoSpace, message));
         }
         *took += Duration::from_millis((8_000 + 1_500 * wanted.len() as u64).min(20_000));
         let before = self.state.clone();
@@ -272,7 +272,8 @@ fn plain_unit<'a>(package: &str, unit: &str, mut paths: impl Iterator<Item = &'a
     let description = format!("[Unit]\nDescription={package}\n");
     match kind {
         "service" => {
-            let program = paths.find(|path| path.ends_with(&format!("/{stem}"))).unwrap_or("/usr/bin/true");
+            let is_it = |path: &&str| !path.starts_with("/etc/") && path.ends_with(&format!("/{stem}"));
+            let program = paths.find(is_it).unwrap_or("/usr/bin/true");
             let service = format!("Type=notify\nExecStart={program}\nExecReload=/usr/bin/kill -HUP $MAINPID\n");
             format!("{description}\n[Service]\n{service}\n[Install]\nWantedBy=multi-user.target\n")
         }

@@ -240,6 +240,7 @@ fn add(s: &mut Session, call: &Call) -> Done<i32> {
         content: content_of(call).unwrap_or_else(|| ["images", "rootdir"].map(str::to_owned).into()),
         size: None,
         disable: call.is_on("disable"),
+        options: other_options(call),
         can: serde_json::Value::Null,
     };
     s.world_mut().storages_mut().push(storage);
@@ -258,7 +259,15 @@ fn set(s: &mut Session, call: &Call) -> Done<i32> {
     if let Some(disable) = call.option("disable") {
         storage.disable = disable == "1";
     }
+    storage.options.extend(other_options(call));
     Ok(0)
+}
+
+/// Options that are kept as they were given.
+fn other_options(call: &Call) -> std::collections::BTreeMap<String, String> {
+    const ELSEWHERE: [&str; 5] = ["path", "pool", "vgname", "content", "disable"];
+    let others = call.options.iter().filter(|(name, _)| !ELSEWHERE.contains(&name.as_str()));
+    others.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn remove(s: &mut Session, call: &Call) -> Done<i32> {

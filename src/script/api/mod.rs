@@ -7,9 +7,11 @@ mod exec;
 mod facts;
 mod files;
 mod given;
+mod kernel;
 mod knowledge;
 mod model;
 mod network;
+mod node;
 pub mod signature;
 mod system;
 mod test;
@@ -60,9 +62,11 @@ const fn table<C>(title: &'static str, verbs: &'static [Verb<C>]) -> Table<C> {
 const RUN: &[Table<Arc<Run>>] = &[
     table("Files", files::VERBS),
     table("The system", system::VERBS),
+    table("The kernel", kernel::VERBS),
     table("Programs", exec::VERBS),
     table("Containers", compose::VERBS),
     table("The network", network::VERBS),
+    table("The node", node::VERBS),
     table("Facts", facts::VERBS),
     table("Beyond the machine", knowledge::VERBS),
     table("The course of a script", control::VERBS),

@@ -10,7 +10,7 @@ pub struct Rule {
 }
 
 /// All rules, sorted. `docs/lint.md` shows each with an example.
-pub const RULES: [Rule; 57] = [
+pub const RULES: [Rule; 58] = [
     Rule { code: "answer", meaning: "`health`, `prepare` or a model's `run` answers what nobody looks at" },
     Rule { code: "arity", meaning: "a function takes more or fewer arguments" },
     Rule { code: "asset", meaning: "a file that is not in the script's folder" },
@@ -56,6 +56,7 @@ pub const RULES: [Rule; 57] = [
     Rule { code: "type", meaning: "a value of the wrong type, or a literal that cannot be right" },
     Rule { code: "undeclared-artifact", meaning: "an artifact that the metadata does not name" },
     Rule { code: "unguarded-exec", meaning: "`exec` without a guard runs every time" },
+    Rule { code: "unguarded-reboot", meaning: "`reboot` without a guard restarts the guest in every run" },
     Rule { code: "unit", meaning: "the answer of what answers nothing is used" },
     Rule { code: "unit-suffix", meaning: "a unit whose suffix is no type of unit, but near to one" },
     Rule { code: "unknown-artifact", meaning: "an artifact that nobody publishes" },

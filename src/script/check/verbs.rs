@@ -16,6 +16,9 @@ const OF_CERTIFICATE: [&str; 2] = ["step_ca/root.crt", "step_ca/url"];
 /// Options without one of which `exec` runs every time.
 const GUARDS: [&str; 4] = ["creates", "unless", "only_if", "watch"];
 
+/// Options without one of which `reboot` restarts every time.
+const REBOOT_GUARDS: [&str; 4] = ["when", "only_if", "unless", "watch"];
+
 /// What `wait_for` can wait for.
 const CONDITIONS: [&str; 5] = ["port", "http", "file", "command", "unit"];
 
@@ -34,6 +37,10 @@ impl Checker<'_> {
             "exec" if !open && GUARDS.iter().all(|guard| option(entries, guard).is_none()) => {
                 let hint = Some(format!("say when it need not run: {}", GUARDS.join(", ")));
                 self.warning("unguarded-exec", at, "this program runs every time".to_owned(), hint);
+            }
+            "reboot" if !open && REBOOT_GUARDS.iter().all(|guard| option(entries, guard).is_none()) => {
+                let hint = Some(format!("say when it is needed: {}", REBOOT_GUARDS.join(", ")));
+                self.warning("unguarded-reboot", at, "this restarts the guest in every run".to_owned(), hint);
             }
             "artifact" if self.role != Role::Test => self.artifact(args.first(), false),
             "publish" => {

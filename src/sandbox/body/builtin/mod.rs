@@ -5,12 +5,14 @@
 //! models. The shell is a small one: what features do to files, packages and accounts they do by operations.
 
 mod cloud_init;
+mod disks;
 mod file_changes;
 mod files;
 mod host;
 mod locale;
 mod network;
 mod nfs;
+mod node;
 mod packages;
 mod process;
 mod shell;
@@ -19,6 +21,7 @@ mod sysctl;
 mod systemctl;
 mod text;
 mod trust;
+mod zfs;
 
 use crate::command::Output;
 use crate::sandbox::programs::ProgramCall;
@@ -26,6 +29,7 @@ use crate::sandbox::programs::ProgramCall;
 use super::exec::Within;
 
 pub(super) use nfs::{MOUNTS, mounted_at_boot};
+pub(in crate::sandbox) use zfs::cache_of;
 
 /// A built-in program; none: not known for these arguments.
 type Builtin = fn(&ProgramCall, &mut Within) -> Option<Output>;
@@ -38,10 +42,12 @@ const BUILTINS: &[(&str, Builtin)] = &[
     ("chmod", file_changes::chmod),
     ("chown", file_changes::chown),
     ("cloud-init", cloud_init::cloud_init),
+    ("dnsmasq", node::dnsmasq),
     ("dpkg", packages::dpkg),
     ("dpkg-query", packages::dpkg_query),
     ("echo", shell::echo),
     ("env", process::env),
+    ("exportfs", node::exportfs),
     ("false", shell::no),
     ("getent", host::getent),
     ("head", text::head),
@@ -53,13 +59,16 @@ const BUILTINS: &[(&str, Builtin)] = &[
     ("locale", locale::locale),
     ("locale-gen", locale::locale_gen),
     ("ls", files::ls),
+    ("lsblk", disks::lsblk),
     ("mkdir", file_changes::mkdir),
+    ("modprobe", node::modprobe),
     ("mount", nfs::mount),
     ("mountpoint", nfs::mountpoint),
     ("mv", file_changes::mv),
     ("nginx", host::nginx),
     ("printenv", process::printenv),
     ("printf", shell::printf),
+    ("pve-firewall", node::pve_firewall),
     ("pwd", process::pwd),
     ("readlink", files::readlink),
     ("rm", file_changes::rm),
@@ -84,6 +93,9 @@ const BUILTINS: &[(&str, Builtin)] = &[
     ("update-locale", locale::update_locale),
     ("wc", text::wc),
     ("whoami", host::whoami),
+    ("wipefs", disks::wipefs),
+    ("zfs", zfs::zfs),
+    ("zpool", zfs::zpool),
 ];
 
 /// Whether a program is built in.

@@ -90,7 +90,7 @@ enum Refused {
     NoServer,
 }
 
-/// What the node's `/etc/exports` says about a share. Other servers are taken to have everything, as is a real node
+/// What the node's `/etc/exports` and the files beside it say about a share. Other servers are taken to have everything, as is a real node
 /// whose exports a rehearsal does not know.
 fn refused_by_server(server: &str, path: &str, around: &Around) -> Option<Refused> {
     let server: IpAddr = server.parse().ok()?;
@@ -98,9 +98,14 @@ fn refused_by_server(server: &str, path: &str, around: &Around) -> Option<Refuse
         return None;
     }
     let node = around.node.as_ref()?;
-    let Some(exports) = node.state.tree.text("/etc/exports") else { return Some(Refused::NoServer) };
+    let tree = &node.state.tree;
+    if tree.get("/etc/exports").is_none() {
+        return Some(Refused::NoServer);
+    }
+    let beside: Vec<String> = tree.names("/etc/exports.d").iter().map(|name| name.to_string()).collect();
+    let exports = super::node::exports(|path| tree.text(path), &beside);
     let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
-    let entry = exports.lines().map(str::trim).filter(|line| !line.starts_with('#')).find_map(|line| {
+    let entry = exports.iter().find_map(|line| {
         let mut words = line.split_whitespace();
         let exported = words.next()?;
         let within = path == exported || path.starts_with(&format!("{}/", exported.trim_end_matches('/')));

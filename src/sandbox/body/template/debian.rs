@@ -265,8 +265,8 @@ pub(super) fn state(release: &Release) -> State {
     for name in builtin::names() {
         match name {
             // Their packages bring them.
-            "cloud-init" | "nginx" | "sshd" => {}
-            "locale-gen" | "sysctl" | "update-ca-certificates" | "update-locale" => {
+            "cloud-init" | "dnsmasq" | "exportfs" | "nginx" | "pve-firewall" | "sshd" | "zfs" | "zpool" => {}
+            "locale-gen" | "modprobe" | "wipefs" | "sysctl" | "update-ca-certificates" | "update-locale" => {
                 root.program(&format!("/usr/sbin/{name}"));
             }
             _ => root.program(&format!("/usr/bin/{name}")),
