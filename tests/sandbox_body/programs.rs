@@ -52,9 +52,16 @@ fn a_modelled_package_comes_with_program_user_and_service() {
 
     let OpValue::Output(output) = ask(greet()).unwrap() else { panic!() };
     assert_eq!((output.code, output.assumed), (127, false), "modelled, but not installed");
-    assert_eq!(words(ask(install(&["greeter"]))), "Reading package lists...\nBuilding dependency tree...\nE: Unable to locate package greeter");
+    assert_eq!(
+        words(ask(install(&["greeter"]))),
+        "Reading package lists...\nBuilding dependency tree...\nE: Unable to locate package greeter"
+    );
     ask(Op::RefreshPackages).unwrap();
-    assert_eq!(words(ask(install(&["greeter"]))), "Reading package lists...\nBuilding dependency tree...\nE: Unable to locate package greeter", "its source is missing");
+    assert_eq!(
+        words(ask(install(&["greeter"]))),
+        "Reading package lists...\nBuilding dependency tree...\nE: Unable to locate package greeter",
+        "its source is missing"
+    );
     ask(write(
         "/etc/apt/sources.list.d/g.sources",
         "Types: deb\nURIs: https://packages.example.org/apt\nSuites: stable\nComponents: main\n",
