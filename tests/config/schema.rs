@@ -2,19 +2,27 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use jsonschema::Validator;
 use phoenix::config::schema::{FileKind, row, rows, schema};
 use phoenix::config::{Dir, fields, load};
 use phoenix::finding::Severity;
-use phoenix::model::Catalogue;
+use phoenix::model::{ParamType, ScriptSpec};
+use phoenix::script::{self, Library, Roots};
 use serde_json::{Value, json};
 
 use super::project;
 
+/// The shipped scripts.
+fn library() -> &'static Library {
+    static LIBRARY: LazyLock<Library> = LazyLock::new(|| Library::load(&Roots::only(&project(""))).0);
+    &LIBRARY
+}
+
 fn validator(kind: FileKind) -> Validator {
     let options = jsonschema::options().should_validate_formats(true);
-    options.build(schema(kind).as_value()).expect("a schema of the dialect that it names")
+    options.build(schema(kind, library().catalogue()).as_value()).expect("a schema of the dialect that it names")
 }
 
 /// The kind of a configuration file, by its path.
@@ -81,7 +89,7 @@ fn the_committed_schemas_are_what_the_program_prints() {
     let update = std::env::var("INSTA_UPDATE").is_ok_and(|how| how == "always");
     for kind in FileKind::ALL {
         let path = project("etc/schema").join(kind.file_name());
-        let printed = format!("{:#}\n", schema(kind).as_value());
+        let printed = format!("{:#}\n", schema(kind, library().catalogue()).as_value());
         if update {
             std::fs::write(&path, &printed).unwrap();
         }
@@ -113,7 +121,7 @@ fn what_is_shipped_keeps_to_its_schema_and_names_it() {
     assert!(seen >= 6, "{seen} files");
 }
 
-/// What is wrong between fields, files or guests, and with parameters of scripts.
+/// What is wrong between fields, files or guests.
 const BEYOND_A_SCHEMA: &[&str] = &[
     "blocked-flows",
     "clone-kind",
@@ -128,7 +136,6 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "missing-dependency",
     "needs",
     "no-files",
-    "parameters",
     "privileged",
     "proxmox-refuses",
     "template-snapshot",
@@ -223,7 +230,7 @@ fn schema_and_decoding_agree_on_every_place() {
                 let mut changed = whole.clone();
                 *changed.pointer_mut(place).unwrap() = value.clone();
                 std::fs::write(dir.path().join(kind.described()), changed.to_string()).unwrap();
-                let findings = load(&Dir::Real(dir.path().to_owned()), &Catalogue::default()).findings;
+                let findings = load(&Dir::Real(dir.path().to_owned()), library().catalogue()).findings;
                 let refused = !validator.is_valid(&changed);
                 let is_error = findings
                     .iter()
@@ -245,4 +252,90 @@ fn schema_and_decoding_agree_on_every_place() {
     println!("{tried} documents");
     let disagreements: Vec<String> = disagreements.into_iter().collect();
     assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
+}
+
+/// What a type of parameter takes and what it does not.
+fn parameters() -> Vec<Value> {
+    let mut values = values();
+    values.extend([
+        json!("/srv"),
+        json!(443),
+        json!(65535),
+        json!(65536),
+        json!("web.example.org"),
+        json!("-web"),
+        json!("web-"),
+        json!("a..b"),
+        json!("192.0.2.1"),
+        json!("2001:db8::1"),
+        json!("192.0.2.0/24"),
+        json!("24h"),
+        json!("24d"),
+        json!("h"),
+        json!({"secret": "name"}),
+        json!({"secret": 1}),
+        json!({"secret": "name", "more": 1}),
+        Value::Null,
+    ]);
+    values
+}
+
+/// Scripts of every type of parameter: the shipped ones, and one that has all of them.
+fn specs() -> Vec<ScriptSpec> {
+    let catalogue = library().catalogue();
+    let mut specs: Vec<ScriptSpec> = catalogue.features.values().chain(catalogue.apps.values()).cloned().collect();
+    let mut every = catalogue.features["base_setup"].clone();
+    every.name = "every".to_owned();
+    every.params = ParamType::WORDS
+        .iter()
+        .map(|(word, _)| {
+            let param = json!({"type": word, "doc": "a parameter"});
+            ((*word).to_owned(), serde_json::from_value(param).unwrap())
+        })
+        .collect();
+    specs.push(every);
+    specs
+}
+
+#[test]
+fn parameters_are_checked_as_scripts_declare_them() {
+    let mut catalogue = library().catalogue().clone();
+    for spec in specs() {
+        if spec.name == "every" {
+            catalogue.features.insert(spec.name.clone(), spec);
+        }
+    }
+    let schema = schema(FileKind::Lxc, &catalogue);
+    let guests = "/properties/lxc_configs/patternProperties";
+    let guest =
+        schema.as_value().pointer(guests).and_then(Value::as_object).and_then(|all| all.values().next()).unwrap();
+    let mut params = guest["properties"]["params"].clone();
+    params["$defs"] = schema.as_value()["$defs"].clone();
+    let validator = jsonschema::options().should_validate_formats(true).build(&params).unwrap();
+    let mut differ = Vec::new();
+    let mut tried = 0;
+    for spec in specs() {
+        for (name, param) in &spec.params {
+            for value in parameters().into_iter().chain(param.fallback.clone()).chain(param.choices.clone()) {
+                let given = [(name.clone(), value.clone())].into();
+                let problems = script::params(&spec, Some(&given)).err().unwrap_or_default();
+                let refused = problems.iter().any(|problem| problem.given);
+                tried += 1;
+                if refused == validator.is_valid(&json!({ spec.name.as_str(): given })) {
+                    differ.push(format!("{}.{name} = {value}: decoding refuses: {refused}", spec.name));
+                }
+            }
+        }
+        assert!(spec.params.is_empty() || !validator.is_valid(&json!({ spec.name.as_str(): {"nobodys": 1} })));
+        assert!(validator.is_valid(&json!({ spec.name.as_str(): {"comment": "a remark"} })));
+    }
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
+    assert!(tried > 1000, "{tried}");
+    // A script of somebody's own, that the schema was not made with.
+    assert!(validator.is_valid(&json!({"own": {"anything": 1}})));
+    let channel = &params["properties"]["docker"]["properties"]["channel"];
+    assert_eq!(
+        *channel,
+        json!({"description": "of the vendor's repository", "type": "string", "enum": ["stable", "test"], "default": "stable"})
+    );
 }

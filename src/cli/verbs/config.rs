@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Subcommand;
 
-use crate::cli::{Exit, Globals, Session};
+use crate::cli::{Exit, Globals, Session, session};
 use crate::config::schema::{FileKind, schema};
 use crate::{config, ui};
 
@@ -29,7 +29,7 @@ pub enum What {
         /// One guest by id or name [default: everything]
         guest: Option<String>,
     },
-    /// Print the JSON Schema of configuration files, for editors
+    /// Print the JSON Schema of configuration files, for editors; it knows the parameters of all scripts
     Schema {
         /// One file [default: all, by name]
         #[arg(value_enum)]
@@ -74,13 +74,14 @@ impl From<File> for FileKind {
 pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
     match &args.what {
         What::Show { guest } => show(globals, guest.as_deref()),
-        What::Schema { output: Some(folder), .. } => write_schemas(folder),
+        What::Schema { output: Some(folder), .. } => write_schemas(globals, folder),
         What::Schema { file: Some(file), .. } => {
-            ui::print::document(schema((*file).into()).as_value());
+            ui::print::document(schema((*file).into(), session::library(globals).0.catalogue()).as_value());
             Ok(Exit::Fine)
         }
         What::Schema { .. } => {
-            let all = FileKind::ALL.map(|kind| (kind.word().to_owned(), schema(kind).to_value()));
+            let (library, _) = session::library(globals);
+            let all = FileKind::ALL.map(|kind| (kind.word().to_owned(), schema(kind, library.catalogue()).to_value()));
             ui::print::document(&serde_json::Map::from_iter(all).into());
             Ok(Exit::Fine)
         }
@@ -98,11 +99,12 @@ fn show(globals: &Globals, guest: Option<&str>) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
-fn write_schemas(folder: &Path) -> Result<Exit> {
+fn write_schemas(globals: &Globals, folder: &Path) -> Result<Exit> {
+    let (library, _) = session::library(globals);
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     for kind in FileKind::ALL {
         let path = folder.join(kind.file_name());
-        let text = format!("{:#}\n", schema(kind).as_value());
+        let text = format!("{:#}\n", schema(kind, library.catalogue()).as_value());
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         ui::print::result_line(&path.display().to_string());
     }

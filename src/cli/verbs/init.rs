@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::cli::{Exit, Globals, Refusal, Session, node};
+use crate::cli::{Exit, Globals, Refusal, Session, node, session};
 use crate::config::schema::{FileKind, schema};
 use crate::config::{HYPERVISOR, LXC, VM};
 use crate::declare::{self, Extent, Proposal, Survey, Unable, Wishes};
 use crate::engine::{Preflight, Spot};
 use crate::finding::{Finding, Severity};
 use crate::host::Host;
-use crate::model::{Cidr, GuestId};
+use crate::model::{Catalogue, Cidr, GuestId};
 use crate::ui;
 
 /// Write a starting configuration for the node as it is
@@ -72,7 +72,8 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
         Unable::Choose { message, hint } => Refusal::usage(message).hint(hint).into(),
         Unable::Host(error) => anyhow::Error::from(error),
     })?;
-    let written = write(&folder, &proposal)?;
+    let (library, _) = session::library(globals);
+    let written = write(&folder, &proposal, library.catalogue())?;
     let findings = check(globals, &folder, host.as_ref())?;
     tell(globals, &folder, &proposal, &written, &findings);
     let wrong = findings.iter().any(|finding| finding.severity == Severity::Error);
@@ -86,9 +87,9 @@ fn folder(globals: &Globals, args: &Args) -> PathBuf {
 }
 
 /// All files or none: what is there already is never overwritten.
-fn write(folder: &Path, proposal: &Proposal) -> Result<Vec<PathBuf>> {
-    let schemas =
-        FileKind::ALL.map(|kind| (format!("schema/{}", kind.file_name()), format!("{:#}\n", schema(kind).as_value())));
+fn write(folder: &Path, proposal: &Proposal, catalogue: &Catalogue) -> Result<Vec<PathBuf>> {
+    let text = |kind| format!("{:#}\n", schema(kind, catalogue).as_value());
+    let schemas = FileKind::ALL.map(|kind| (format!("schema/{}", kind.file_name()), text(kind)));
     let files: Vec<(PathBuf, &str)> =
         proposal.files.iter().chain(&schemas).map(|(name, text)| (folder.join(name), text.as_str())).collect();
     let own = proposal.files.len();

@@ -4,6 +4,7 @@
 //! about them are those of `docs/configuration.md` (`words`). The schema describes our own spelling: what the
 //! predecessor's files may say besides (quoted numbers, `null`, empty text, words in any case) is read, not offered.
 
+mod params;
 mod types;
 mod words;
 
@@ -14,6 +15,8 @@ use serde_json::{Map, Value, json};
 
 use super::asked::{Asked, AskedField, Kind};
 use super::load::{self, CERTIFICATES, HYPERVISOR, LXC, STACK, VM};
+
+use crate::model::Catalogue;
 
 pub use words::{Row, row, rows};
 
@@ -65,11 +68,11 @@ impl FileKind {
     }
 }
 
-/// The schema of a file.
-pub fn schema(kind: FileKind) -> Schema {
+/// The schema of a file; parameters of scripts as this catalogue declares them.
+pub fn schema(kind: FileKind, catalogue: &Catalogue) -> Schema {
     let asked = load::fields().remove(kind.described()).unwrap_or_default();
     let mut generator = SchemaSettings::draft2020_12().into_generator();
-    let root = Node::tree(kind, &asked);
+    let root = Node::tree(kind, &asked, params::scripts(kind, catalogue));
     let mut schema = match root.children.get(ITEM) {
         Some(item) => list(item.map(&mut generator)),
         None => {
@@ -100,12 +103,14 @@ const ITEM: &str = "[]";
 struct Node<'a> {
     field: Option<&'a AskedField>,
     words: Option<&'static Row>,
+    /// Members that scripts declare.
+    scripts: Map<String, Value>,
     children: IndexMap<&'a str, Node<'a>>,
 }
 
 impl<'a> Node<'a> {
     /// All fields of a file, in the order of the documentation.
-    fn tree(kind: FileKind, asked: &'a Asked) -> Node<'a> {
+    fn tree(kind: FileKind, asked: &'a Asked, scripts: Map<String, Value>) -> Node<'a> {
         let mut fields: Vec<_> = asked.iter().map(|(path, field)| (words::position(kind, path), path, field)).collect();
         fields.sort_by_key(|(position, path, _)| (*position, *path));
         let mut root = Node::default();
@@ -120,6 +125,9 @@ impl<'a> Node<'a> {
             }
             node.field = Some(field);
             node.words = words::row(kind, path);
+            if path.ends_with(".params") {
+                node.scripts = scripts.clone();
+            }
         }
         root
     }
@@ -154,6 +162,7 @@ impl<'a> Node<'a> {
         let declared = self.children.iter().filter(|(name, _)| !of_operator(name));
         let mut properties: Map<String, Value> =
             declared.map(|(name, node)| ((*name).to_owned(), node.schema(generator).into())).collect();
+        properties.extend(self.scripts.clone());
         properties.entry("comment").or_insert_with(|| json!({"description": "a remark"}));
         let others = self.children.iter().find(|(name, _)| of_operator(name));
         let mut schema = json_schema!({"type": "object", "properties": properties, "additionalProperties": false});

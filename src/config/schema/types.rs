@@ -11,7 +11,7 @@ use crate::model::{Address, Cidr, GuestId, MacAddress, SecretRef};
 pub const GUEST_ID: &str = "^[1-9][0-9]{2,8}$";
 
 /// An address with its prefix length, coarsely: `config` takes it apart.
-const NETWORK: &str = r"^[0-9A-Fa-f.:]+/[0-9]{1,3}$";
+pub const NETWORK: &str = r"^[0-9A-Fa-f.:]+/[0-9]{1,3}$";
 
 /// The schema of a kind of value.
 pub fn schema(kind: Kind, generator: &mut SchemaGenerator) -> Schema {
