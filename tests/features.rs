@@ -10,5 +10,6 @@ mod docker;
 pub mod gpus;
 mod old;
 mod portainer;
+mod proving;
 mod real;
 mod stand;

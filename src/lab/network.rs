@@ -33,6 +33,11 @@ pub(super) fn routed_address(slot: u32) -> String {
     format!("{ROUTED}.{}", slot + 2)
 }
 
+/// Whether this machine has the link of a slot.
+pub(super) fn is_linked(slot: u32) -> bool {
+    Path::new(&format!("/sys/class/net/phx{slot}")).exists()
+}
+
 /// The machine's end of a routed link, and the way out.
 pub(super) fn route(slot: u32) -> Result<(), LabError> {
     let address = format!("{NEXT_HOP}/32");

@@ -1,7 +1,11 @@
 //! A container for one test: booted from a release, on a link of its own to this machine, destroyed with its handle. What
 //! a killed test leaves is cleaned by whoever takes its place.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::{Read as _, Seek as _};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -31,10 +35,12 @@ pub struct Throwaway {
     settings: Settings,
     id: GuestId,
     slot: u32,
-    dir: PathBuf,
-    /// Held by the kernel, so that a slot is free again when its holder is killed.
-    _lock: File,
+    slot_lock: SlotLock,
 }
+
+/// The right to a slot. Held by the kernel, so that it is free again when its holder is killed; what is in the file is the
+/// directory that the holder writes to, for whoever cleans up behind it.
+struct SlotLock(File);
 
 impl Throwaway {
     /// Boots a container over a root file system and waits until its init is done: unprivileged if the base is shifted,
@@ -45,8 +51,9 @@ impl Throwaway {
     /// When this machine lacks something, or the container does not start.
     pub fn boot(base: &Base, work: &Path) -> Result<Throwaway, LabError> {
         super::check(&[])?;
-        let (slot, lock) = take_slot()?;
-        let dir = work.join(format!("container-{slot}"));
+        let (slot, slot_lock) = take_slot()?;
+        let dir = work.join(directory(slot));
+        slot_lock.note(&dir)?;
         let id = GuestId::try_from(FIRST_ID + slot).map_err(|error| LabError::failed("a container's id", error))?;
         let name = id.to_string();
         let (upper, unprivileged) = (dir.join("upper"), base.is_shifted());
@@ -60,14 +67,26 @@ impl Throwaway {
             network: network::routed(slot),
         };
         let container = Container::new(Path::new(HOME), &name, None);
-        let throwaway = Throwaway { container, settings, id, slot, dir, _lock: lock };
-        throwaway.remove()?;
-        fs::create_dir_all(&throwaway.dir).map_err(LabError::at(&throwaway.dir))?;
+        let throwaway = Throwaway { container, settings, id, slot, slot_lock };
+        fs::create_dir_all(&dir).map_err(LabError::at(&dir))?;
         if unprivileged {
             run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(base.root()).arg(&upper))?;
         }
         throwaway.start()?;
         Ok(throwaway)
+    }
+
+    /// Destroys what killed programs left behind: containers in slots that nobody holds.
+    ///
+    /// # Errors
+    /// When one cannot be destroyed.
+    pub fn sweep() -> Result<(), LabError> {
+        for slot in (0..SLOTS).filter(|slot| Path::new(LOCKS).join(slot.to_string()).exists()) {
+            if let Some(lock) = SlotLock::take(slot)? {
+                lock.clean(slot)?;
+            }
+        }
+        Ok(())
     }
 
     /// Boots it, for the first time or again, and waits until its init is done.
@@ -107,35 +126,64 @@ impl Throwaway {
     pub fn address(&self) -> String {
         network::routed_address(self.slot)
     }
-
-    /// Nothing of it is left, nor of an earlier one that was not destroyed.
-    fn remove(&self) -> Result<(), LabError> {
-        self.container.kill()?;
-        for dir in [&self.dir, &Path::new(HOME).join(self.id.to_string())] {
-            if dir.exists() {
-                fs::remove_dir_all(dir).map_err(LabError::at(dir))?;
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Drop for Throwaway {
     fn drop(&mut self) {
         // What cannot be removed now is removed by whoever takes the slot.
-        let _left = self.remove();
+        let _left = self.slot_lock.clean(self.slot);
     }
 }
 
-/// A slot that nobody on this machine uses.
-fn take_slot() -> Result<(u32, File), LabError> {
-    let dir = Path::new(LOCKS);
-    fs::create_dir_all(dir).map_err(LabError::at(dir))?;
-    for slot in 0..SLOTS {
+impl SlotLock {
+    /// The slot, unless somebody has it.
+    fn take(slot: u32) -> Result<Option<SlotLock>, LabError> {
+        let dir = Path::new(LOCKS);
+        fs::create_dir_all(dir).map_err(LabError::at(dir))?;
         let path = dir.join(slot.to_string());
-        let file = File::create(&path).map_err(LabError::at(&path))?;
-        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            return Ok((slot, file));
+        let options = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = options.map_err(LabError::at(&path))?;
+        let taken = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        Ok(taken.then_some(SlotLock(file)))
+    }
+
+    /// Notes where its holder writes.
+    fn note(&self, dir: &Path) -> Result<(), LabError> {
+        let written = self.0.set_len(0).and_then(|()| self.0.write_all_at(dir.as_os_str().as_bytes(), 0));
+        written.map_err(LabError::at(Path::new(LOCKS)))
+    }
+
+    /// Nothing is left of the slot's container, whoever made it.
+    fn clean(&self, slot: u32) -> Result<(), LabError> {
+        let mut noted = Vec::new();
+        (&self.0).rewind().and_then(|()| (&self.0).read_to_end(&mut noted)).map_err(LabError::at(Path::new(LOCKS)))?;
+        let name = (FIRST_ID + slot).to_string();
+        Container::new(Path::new(HOME), &name, None).kill()?;
+        let noted = PathBuf::from(OsString::from_vec(noted));
+        // Nothing but such a directory is believed to be one.
+        let ours = noted.is_absolute() && noted.file_name() == Some(directory(slot).as_ref());
+        for dir in ours.then_some(noted).into_iter().chain([Path::new(HOME).join(&name)]) {
+            if dir.exists() {
+                fs::remove_dir_all(&dir).map_err(LabError::at(&dir))?;
+            }
+        }
+        self.note(Path::new(""))
+    }
+}
+
+/// Name of the directory that the container of a slot writes to.
+fn directory(slot: u32) -> String {
+    format!("container-{slot}")
+}
+
+/// A slot that nobody on this machine uses, with nothing in it.
+fn take_slot() -> Result<(u32, SlotLock), LabError> {
+    for slot in 0..SLOTS {
+        let Some(lock) = SlotLock::take(slot)? else { continue };
+        lock.clean(slot)?;
+        // The kernel may take a moment to remove the link of a container that was killed.
+        if !network::is_linked(slot) {
+            return Ok((slot, lock));
         }
     }
     Err(LabError::failed("a container", format!("{SLOTS} of them run already")))

@@ -21,21 +21,20 @@ use crate::support::container::Container;
 const MIRROR: &str = "/srv/mirror";
 const CONFIG: &str = "/etc/step-ca/config/ca.json";
 
-/// The real program as Debian packages of the names that the vendor gives them, in a repository inside the container.
-pub fn offer_packages(container: &Container) {
+/// The real program as Debian packages of the names that the vendor gives them: a repository in a directory.
+pub fn repository(folder: &Path) {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/tools/bin/step-ca");
     assert!(program.exists(), "this test needs the smallstep authority: `./tests/run` builds it");
-    let folder = tempfile::tempdir().unwrap();
     let mut index = String::new();
     for (package, name) in [("step-ca", "step-ca"), ("step-cli", "step")] {
-        let root = folder.path().join(package);
+        let root = folder.join(package);
         let control = format!("Package: {package}\nVersion: 0.29.0\nArchitecture: amd64\n");
         let described = "Maintainer: phoenix <tests@example.org>\nDescription: smallstep, from Debian's library\n";
         std::fs::create_dir_all(root.join("DEBIAN")).unwrap();
         std::fs::create_dir_all(root.join("usr/bin")).unwrap();
         std::fs::write(root.join("DEBIAN/control"), format!("{control}{described}")).unwrap();
         std::fs::copy(&program, root.join("usr/bin").join(name)).unwrap();
-        let file = folder.path().join(format!("{package}.deb"));
+        let file = folder.join(format!("{package}.deb"));
         let mut build = Command::new("dpkg-deb");
         let built = build.args(["-Znone", "--root-owner-group", "--build"]).args([&root, &file]).output().unwrap();
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
@@ -44,11 +43,17 @@ pub fn offer_packages(container: &Container) {
         let size = std::fs::metadata(&file).unwrap().len();
         let (sum, _) = sum.split_once(' ').unwrap();
         index += &format!("{control}{described}Filename: ./{package}.deb\nSize: {size}\nSHA256: {sum}\n\n");
-        container.put(&file, &format!("{MIRROR}/{package}.deb"));
     }
-    let file = folder.path().join("Packages");
-    std::fs::write(&file, index).unwrap();
-    container.put(&file, &format!("{MIRROR}/Packages"));
+    std::fs::write(folder.join("Packages"), index).unwrap();
+}
+
+/// Such a repository inside the container.
+pub fn offer_packages(container: &Container) {
+    let folder = tempfile::tempdir().unwrap();
+    repository(folder.path());
+    for file in ["step-ca.deb", "step-cli.deb", "Packages"] {
+        container.put(&folder.path().join(file), &format!("{MIRROR}/{file}"));
+    }
     // Nothing else is offered: this needs no network.
     container.sh(&format!("echo 'deb [trusted=yes] file:{MIRROR} ./' >/etc/apt/sources.list"));
 }

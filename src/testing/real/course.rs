@@ -161,12 +161,12 @@ impl Course<'_> {
     }
 
     fn in_a_container(&self) -> Result<Times, Stop> {
-        let Options { lab, bench, .. } = self.options;
+        let Options { bases, lab, bench, .. } = self.options;
         let nesting = self.around.needs.nesting;
         let tell = |text: &str| {
             self.tell(Event::Message { guest: None, level: Level::Info, text: text.to_owned() });
         };
-        let base = Base::of(lab, self.os.codename(), nesting, &tell).map_err(|error| {
+        let base = Base::of(bases, self.os.codename(), nesting, &tell).map_err(|error| {
             Stop::Impossible(format!("no {} can be made from this machine's package sources: {error}", self.os))
         })?;
         let began = Instant::now();
@@ -248,7 +248,7 @@ impl<'a> Runs<'a> {
             self.workshop.changes();
             let before = self.counts.ops() + self.counts.requests();
             let (report, took) = self.step(step(*kind, name), || self.call(&machine, Entry::Apply, (*kind, name)))?;
-            self.unchanged(name, "the second run", &report)?;
+            self.unchanged(&format!("the second run of {name}"), &report)?;
             (second, operations) = (took, self.counts.ops() + self.counts.requests() - before);
         }
         self.step(Step::Health, || {
@@ -262,7 +262,7 @@ impl<'a> Runs<'a> {
             self.call(&machine, Entry::Remove, script)?;
             self.workshop.changes();
             let report = self.call(&machine, Entry::Remove, script)?;
-            self.unchanged(script.1, "what is removed a second time", &report)?;
+            self.unchanged(&format!("removing {} a second time", script.1), &report)?;
         }
         Ok(Times { first, second, operations, removed })
     }
@@ -308,7 +308,7 @@ impl<'a> Runs<'a> {
         Stop::Failed(failure)
     }
 
-    fn unchanged(&self, name: &str, what: &str, report: &ScriptReport) -> Result<(), Stop> {
+    fn unchanged(&self, what: &str, report: &ScriptReport) -> Result<(), Stop> {
         let changes = self.workshop.changes();
         if !report.changed && changes.is_empty() {
             return Ok(());
@@ -316,7 +316,7 @@ impl<'a> Runs<'a> {
         let changes = if changes.is_empty() { String::new() } else { format!(": {}", changes.join("; ")) };
         Err(Stop::from(Failure {
             hint: Some("guard `exec`, and compare before writing: verbs do so by themselves".to_owned()),
-            ..Failure::new(format!("{what} of {name} still changes something{changes}"))
+            ..Failure::new(format!("{what} still changes something{changes}"))
         }))
     }
 

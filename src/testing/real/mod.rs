@@ -28,7 +28,7 @@ use super::twice;
 use crate::event::{Asked, Event, Events, Failure, Stamped};
 use crate::finding::{Finding, Severity};
 use crate::host::interrupt::Interrupt;
-use crate::lab::{self, LabError};
+use crate::lab::{self, LabError, Throwaway};
 use crate::model::{Os, ScriptKind};
 use crate::script::{Library, Models, TestFile};
 
@@ -38,7 +38,9 @@ pub use bench::Bench;
 pub struct Options {
     /// The release; absent: what the script's `const REAL` says, else Debian 13.
     pub os: Option<Os>,
-    /// Where root file systems and containers are kept.
+    /// Where root file systems are kept, which are made once.
+    pub bases: PathBuf,
+    /// Where containers write, and what was downloaded is kept.
     pub lab: PathBuf,
     /// Parameters by script, over those of the test files: what this machine has in place of a vendor's servers.
     pub params: BTreeMap<String, BTreeMap<String, Value>>,
@@ -132,6 +134,7 @@ pub fn run(library: &Library, names: &[String], options: &Options) -> Result<(Ve
         return Ok((proofs, findings));
     }
     lab::check(&[])?;
+    Throwaway::sweep()?;
     for (spec, file) in scripts.into_iter().zip(&files) {
         if options.interrupt.is_set() {
             break;

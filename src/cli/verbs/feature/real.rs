@@ -44,6 +44,7 @@ pub fn run(globals: &Globals, library: &Library, names: &[String], args: &InCont
     let clear = bench.clone();
     let options = Options {
         os: args.os,
+        bases: args.lab.join("base"),
         lab: args.lab.clone(),
         params: Default::default(),
         files: Default::default(),
