@@ -12,6 +12,7 @@ mod network;
 mod node;
 pub mod params;
 mod real_run;
+mod pattern;
 mod secret_ref;
 mod service;
 mod setup;
@@ -30,6 +31,7 @@ pub use id::{GuestId, GuestKind, InvalidGuestId};
 pub use network::{Address, Address6, Cidr, InvalidAddress, InvalidMac, MacAddress, Nic};
 pub use node::{Node, NodeStorage};
 pub use real_run::{Os, RealRun};
+pub use pattern::fits;
 pub use secret_ref::{SecretRef, SecretSource};
 pub use service::{Certificate, DnsRecord, Stack, StackEnvironment, StackFile, StackUse, StackValue, TraefikService};
 pub use setup::{

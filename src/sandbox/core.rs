@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::clock::{Clock, Moment};
-use super::fault::{Doom, Fate, When};
+use super::fault::{Doom, Fate, Fault, When};
 use super::file::Store;
 use super::ha;
 use super::programs::Programs;
@@ -15,6 +15,7 @@ use super::world::World;
 use crate::command::Effect;
 use crate::host::{Holder, HostError};
 use crate::model::GuestId;
+use crate::op::{Op, OpResult};
 
 /// The emulated node behind all handles.
 pub(super) struct Core {
@@ -114,6 +115,30 @@ impl Core {
         }
         self.gone.store(true, Ordering::Relaxed);
         lost()
+    }
+
+    /// What comes of an Op inside a guest that is to fail.
+    pub(super) fn refused(state: &mut State, id: GuestId, op: &Op) -> Option<OpResult> {
+        state.doom.refuses(id, op)
+    }
+
+    /// How many changing values there were inside a guest.
+    pub(super) fn changes_inside(&self, id: GuestId) -> u64 {
+        self.state().doom.count_inside(id)
+    }
+
+    /// From now on this goes wrong too.
+    pub(super) fn inflict(&self, fault: Fault) {
+        let mut state = self.state();
+        state.world.in_force.push(fault.clone());
+        state.doom.add(fault);
+    }
+
+    /// From now on nothing goes wrong any more.
+    pub(super) fn mend(&self) {
+        let mut state = self.state();
+        state.world.in_force.clear();
+        state.doom.clear();
     }
 
     /// How many changing values there were.

@@ -1,5 +1,5 @@
-//! What goes wrong on purpose: the k-th changing value fails, the process dies at it, a guest is lost in it; an agent,
-//! cloud-init, an NFS server, an image or a storage does not do what it should.
+//! What goes wrong on purpose: the k-th changing value fails, the process dies at it, a guest is lost in it; a program,
+//! a disk, a mirror, an agent, cloud-init, an NFS server, an image or a storage does not do what it should.
 //!
 //! A *changing value* is one call of the host that may change something: a command, a batch of Ops with at least one
 //! change among them, a request. They are counted from 1 on in the order in which they are answered, over all actors.
@@ -14,7 +14,9 @@ use super::body::Faults;
 use super::random;
 use super::storage::Storage;
 use super::world::World;
-use crate::model::GuestId;
+use crate::command::Output;
+use crate::model::{GuestId, fits};
+use crate::op::{Op, OpError, OpErrorKind, OpResult, OpValue};
 
 /// One thing that goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +31,13 @@ pub enum Fault {
     Cut(u64),
     /// `lost:ID:K`: the K-th changing value inside guest ID ends with the guest, which stops at once.
     Lost(GuestId, u64),
+    /// `next:ID:WHAT`: the next Op inside the guest that is meant by this fails, once: a pattern of its line (`install *`),
+    /// a program's name, or one of the words `apt`, `file`, `unit`, `user`, `download`.
+    Next(GuestId, String),
+    /// `disk:ID:PATH`: nothing more can be written below this directory of the guest.
+    Disk(GuestId, String),
+    /// `mirror:ID`: no package mirror answers this guest.
+    Mirror(GuestId),
     /// `agent:ID:never`: the agent of this machine never answers.
     AgentNever(GuestId),
     /// `agent:ID:late:SECONDS`: it answers so much later than it would.
@@ -51,8 +60,8 @@ pub enum Fault {
 /// A word that is no fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no fault: expected `fail:K`, `kill:K`, `cut:K`, `lost:ID:K`, `agent:ID:never`, `agent:ID:late:SECONDS`, \
-     `agent:ID:dies:K`, `cloud-init:ID:TEXT`, `nfs:SERVER`, `image:NAME`, `full:STORAGE` or `offline:STORAGE`"
+    "`{0}` is no fault: expected `fail:K`, `kill:K`, `cut:K`, `lost:ID:K`, `next:ID:WHAT`, `disk:ID:PATH`, \
+     `mirror:ID`, `agent:ID:never`, `agent:ID:late:SECONDS`, `agent:ID:dies:K`, `cloud-init:ID:TEXT`, `nfs:SERVER`, `image:NAME`, `full:STORAGE` or `offline:STORAGE`"
 )]
 pub struct InvalidFault(pub String);
 
@@ -70,10 +79,17 @@ impl FromStr for Fault {
             "image" => return Ok(Fault::Image(rest.to_owned())),
             "full" => return Ok(Fault::Full(rest.to_owned())),
             "offline" => return Ok(Fault::Offline(rest.to_owned())),
-            "cloud-init" => {
+            "cloud-init" | "next" | "disk" => {
                 let (id, text) = rest.split_once(':').filter(|(_, text)| !text.is_empty()).ok_or_else(invalid)?;
-                return Ok(Fault::CloudInit(guest(id)?, text.to_owned()));
+                let (id, text) = (guest(id)?, text.to_owned());
+                return match kind {
+                    "cloud-init" => Ok(Fault::CloudInit(id, text)),
+                    "next" => Ok(Fault::Next(id, text)),
+                    _ if text.starts_with('/') => Ok(Fault::Disk(id, text)),
+                    _ => Err(invalid()),
+                };
             }
+            "mirror" => return Ok(Fault::Mirror(guest(rest)?)),
             _ => {}
         }
         match word.split(':').collect::<Vec<_>>()[..] {
@@ -110,6 +126,9 @@ impl fmt::Display for Fault {
             Fault::Kill(k) => write!(f, "kill:{k}"),
             Fault::Cut(k) => write!(f, "cut:{k}"),
             Fault::Lost(id, k) => write!(f, "lost:{id}:{k}"),
+            Fault::Next(id, what) => write!(f, "next:{id}:{what}"),
+            Fault::Disk(id, path) => write!(f, "disk:{id}:{path}"),
+            Fault::Mirror(id) => write!(f, "mirror:{id}"),
             Fault::AgentNever(id) => write!(f, "agent:{id}:never"),
             Fault::AgentLate(id, seconds) => write!(f, "agent:{id}:late:{seconds}"),
             Fault::AgentDies(id, k) => write!(f, "agent:{id}:dies:{k}"),
@@ -179,6 +198,8 @@ impl World {
         let mut faults = Faults::default();
         for fault in &self.in_force {
             match fault {
+                Fault::Disk(id, path) if guest == Some(*id) => faults.full.push(path.clone()),
+                Fault::Mirror(id) if guest == Some(*id) => faults.no_mirror = true,
                 Fault::CloudInit(id, text) if guest == Some(*id) => faults.cloud_init = Some(text.clone()),
                 Fault::Nfs(server) => faults.silent_nfs.push(server.clone()),
                 Fault::Image(name) => faults.spoilt.push(name.clone()),
@@ -269,6 +290,47 @@ impl Doom {
     pub(super) fn count(&self) -> u64 {
         self.count
     }
+
+    /// How many of them were inside this guest.
+    pub(super) fn count_inside(&self, id: GuestId) -> u64 {
+        self.inside.get(&id).copied().unwrap_or_default()
+    }
+
+    /// From now on this goes wrong too.
+    pub(super) fn add(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    /// From now on nothing goes wrong any more.
+    pub(super) fn clear(&mut self) {
+        self.faults.clear();
+    }
+
+    /// What comes of an Op that is meant by a `next` fault, which is used up by it.
+    pub(super) fn refuses(&mut self, id: GuestId, op: &Op) -> Option<OpResult> {
+        let meant = |fault: &Fault| matches!(fault, Fault::Next(guest, what) if *guest == id && is_meant(what, op));
+        let at = self.faults.iter().position(meant)?;
+        self.faults.remove(at);
+        Some(match op {
+            Op::Exec(_) => Ok(OpValue::Output(Output::failure(1, "injected fault\n"))),
+            Op::RefreshPackages | Op::InstallPackages { .. } => Err(super::body::unreachable_mirror()),
+            _ => Err(OpError::new(OpErrorKind::Failed, "injected fault")),
+        })
+    }
+}
+
+/// Whether an Op is meant by these words: its line, its program, or what it is about.
+fn is_meant(what: &str, op: &Op) -> bool {
+    let about = match op {
+        Op::RefreshPackages | Op::InstallPackages { .. } | Op::RemovePackages { .. } => "apt",
+        Op::Write { .. } | Op::Append { .. } => "file",
+        Op::Unit { .. } | Op::ReloadUnits => "unit",
+        Op::AddUser { .. } | Op::AddGroup { .. } | Op::AddToGroup { .. } => "user",
+        Op::Fetch { .. } => "download",
+        Op::Exec(exec) => exec.argv.first().map_or("", |program| program.rsplit('/').next().unwrap_or(program)),
+        _ => "",
+    };
+    about == what || fits(what, &op.to_string())
 }
 
 #[cfg(test)]
@@ -282,6 +344,9 @@ mod tests {
             "kill:1",
             "cut:12",
             "lost:101:2",
+            "next:101:install *",
+            "disk:101:/var/lib",
+            "mirror:101",
             "agent:1001:never",
             "agent:1001:late:90",
             "agent:1001:dies:2",
@@ -292,7 +357,7 @@ mod tests {
         ] {
             assert_eq!(word.parse::<Fault>().unwrap().to_string(), word);
         }
-        for word in ["fail", "fail:0", "fail:x", "lost:7:1", "break:1", "", "agent:1001", "nfs:", "cloud-init:1001"] {
+        for word in ["fail", "fail:0", "fail:x", "lost:7:1", "break:1", "", "agent:1001", "disk:101:var", "mirror:", "nfs:", "cloud-init:1001"] {
             assert!(word.parse::<Fault>().is_err(), "{word}");
         }
     }

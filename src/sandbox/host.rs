@@ -125,6 +125,21 @@ impl Sandbox {
         self.core.changes()
     }
 
+    /// How many of them were inside this guest.
+    pub fn changes_inside(&self, id: GuestId) -> u64 {
+        self.core.changes_inside(id)
+    }
+
+    /// From now on this goes wrong, beside what does already.
+    pub fn inflict(&self, fault: Fault) {
+        self.core.inflict(fault);
+    }
+
+    /// From now on nothing goes wrong on purpose any more.
+    pub fn mend(&self) {
+        self.core.mend();
+    }
+
     /// What there is, in short.
     pub fn status(&self) -> Status {
         let state = self.core.state();
@@ -397,6 +412,8 @@ impl Batch<'_> {
                 Err(OpError::new(OpErrorKind::Timeout, format!("can't lock file '{lock}' - got timeout")))
             } else if change && self.fate == Fate::Fails {
                 Err(OpError::new(OpErrorKind::Failed, "injected fault"))
+            } else if let Some(refused) = self.refused(&mut state, op) {
+                refused
             } else {
                 self.reach(&state, now)?;
                 let rehearsal = core.rehearsal.as_ref();
@@ -432,6 +449,14 @@ impl Batch<'_> {
             return Err(HostError::Lost { place: self.place.to_string(), reason: reason.to_owned() });
         }
         Ok(results)
+    }
+
+    /// What comes of an Op that is to fail.
+    fn refused(&self, state: &mut State, op: &Op) -> Option<OpResult> {
+        match self.place {
+            Place::Guest(id, _) => Core::refused(state, id, op),
+            Place::Node => None,
+        }
     }
 
     /// A guest is reached only while it runs, a virtual machine only while its agent answers.

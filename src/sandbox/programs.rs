@@ -140,6 +140,16 @@ pub trait Programs: Send + Sync {
     /// nobody models is assumed or unknown.
     fn knows(&self, program: &str) -> bool;
 
+    /// Whether something may stand for calls of this program ([`Programs::instead`]).
+    fn stands_in(&self, _program: &str) -> bool {
+        false
+    }
+
+    /// What stands for this call whether or not there is such a program; `None`: nothing does.
+    fn instead(&self, _call: &ProgramCall) -> Option<Output> {
+        None
+    }
+
     /// What the program does; `None`: nothing is known about this call.
     fn run(&self, call: &ProgramCall, inside: &mut dyn Inside) -> Option<Output>;
 

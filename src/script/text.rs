@@ -28,19 +28,6 @@ pub(crate) fn lower_first(text: &str) -> String {
     }
 }
 
-/// Whether a name fits a pattern of `*` and `?`.
-pub(crate) fn fits(pattern: &str, name: &str) -> bool {
-    match (pattern.chars().next(), name.chars().next()) {
-        (None, None) => true,
-        (Some('*'), _) => {
-            fits(&pattern[1..], name) || name.chars().next().is_some_and(|c| fits(pattern, &name[c.len_utf8()..]))
-        }
-        (Some('?'), Some(c)) => fits(&pattern[1..], &name[c.len_utf8()..]),
-        (Some(wanted), Some(c)) if wanted == c => fits(&pattern[c.len_utf8()..], &name[c.len_utf8()..]),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,6 +24,8 @@ pub enum Unmodelled {
 pub struct Faults {
     /// Nothing more can be written.
     pub disk_full: bool,
+    /// Directories below which nothing more can be written.
+    pub full: Vec<String>,
     /// No package mirror answers.
     pub no_mirror: bool,
     /// Another program holds the locks of apt and dpkg until then.
@@ -81,7 +83,8 @@ impl Faults {
 impl Around<'_> {
     /// Fails where the disk is full.
     pub(super) fn need_space(&self, path: &str) -> Result<(), OpError> {
-        if self.faults.disk_full {
+        let below = |full: &String| std::path::Path::new(path).starts_with(full);
+        if self.faults.disk_full || self.faults.full.iter().any(below) {
             return Err(OpError::new(OpErrorKind::NoSpace, format!("{path}: No space left on device")));
         }
         Ok(())

@@ -85,6 +85,9 @@ impl Body {
             stdin: exec.stdin.as_ref().map_or_else(String::new, |stdin| stdin.expose().to_owned()),
             user,
         };
+        if let Some(output) = around.programs.instead(&call) {
+            return Ok(OpValue::Output(output));
+        }
         let began = *took;
         let there = self.state.on_path(program).is_some();
         let modelled = self.is_modelled(call.name(), around);
@@ -104,7 +107,7 @@ impl Body {
                 Err(OpError::new(OpErrorKind::Unknown, message))
             }
             None if around.unmodelled == Unmodelled::Refused => {
-                Err(OpError::new(OpErrorKind::Failed, format!("nobody models `{program}`")))
+                Err(OpError::new(OpErrorKind::Failed, format!("nobody models `{}`", call.argv.join(" "))))
             }
             None => Ok(OpValue::Output(Output { assumed: true, ..Output::default() })),
         }
@@ -151,7 +154,7 @@ impl Within<'_, '_> {
     /// Whether somebody models this program.
     pub(super) fn models(&self, program: &str) -> bool {
         let name = program.rsplit('/').next().unwrap_or(program);
-        self.body.is_modelled(name, self.around)
+        self.around.programs.stands_in(name) || self.body.is_modelled(name, self.around)
     }
 
     /// Whether there is no such program here.
@@ -161,6 +164,9 @@ impl Within<'_, '_> {
 
     /// Runs another program in the place of this one; none when nobody models it.
     pub(super) fn run(&mut self, call: &ProgramCall) -> Option<Output> {
+        if let Some(output) = self.around.programs.instead(call) {
+            return Some(output);
+        }
         let program = call.argv.first().map_or("", String::as_str);
         if self.is_missing(program) && self.body.is_modelled(call.name(), self.around) {
             return Some(not_started(program, false));

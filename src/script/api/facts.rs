@@ -9,11 +9,10 @@ use super::given::from_json;
 use super::signature::{Kind, Signature, Type, required};
 use super::{Answer, Given, Ran, Verb, verb};
 use crate::machine::Change;
-use crate::model::Guest;
+use crate::model::{Guest, fits};
 use crate::op::{Op, OpValue, Place};
 use crate::script::context::Run;
 use crate::script::error::{Raised, Thrown};
-use crate::script::text::fits;
 
 /// The machine in a script's hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,11 +9,11 @@ use super::given::{from_json, to_json};
 use super::signature::{Kind, Parameter, Signature, Type, optional, required};
 use super::{Given, Verb, verb};
 use crate::machine::File;
+use crate::model::fits;
 use crate::op::Op;
 use crate::script::error::{Raised, ScriptError, Thrown};
 use crate::script::harness::{Case, StagedGuest};
 use crate::script::run::{Entry, ScriptReport};
-use crate::script::text::fits;
 use crate::secret::Sealed;
 
 /// A guest in a test's hand.
