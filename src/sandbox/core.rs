@@ -92,7 +92,12 @@ impl Core {
 
     /// Fails once the node is gone.
     pub(super) fn alive(&self) -> Result<(), HostError> {
-        if self.gone.load(Ordering::Relaxed) { Err(lost()) } else { Ok(()) }
+        if self.is_gone() { Err(lost()) } else { Ok(()) }
+    }
+
+    /// Whether the node is gone.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
     }
 
     /// Counts a value with this effect, inside a guest or not, and says what is to become of it. A value that ends

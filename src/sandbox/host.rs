@@ -130,6 +130,11 @@ impl Sandbox {
         self.core.changes_inside(id)
     }
 
+    /// Whether a fault has cut off the way to this node. Its world can still be taken over by another.
+    pub fn is_gone(&self) -> bool {
+        self.core.is_gone()
+    }
+
     /// From now on this goes wrong, beside what does already.
     pub fn inflict(&self, fault: Fault) {
         self.core.inflict(fault);

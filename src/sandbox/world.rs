@@ -345,6 +345,19 @@ impl World {
         self.guests.get(&id)
     }
 
+    /// What differs inside a guest between two worlds: paths, packages, units.
+    pub fn differences(&self, other: &World, id: GuestId) -> Vec<String> {
+        let (one, other) = (self.body(&body_of(id)), other.body(&body_of(id)));
+        one.zip(other).map(|(one, other)| one.differences(other)).unwrap_or_default()
+    }
+
+    /// The same world a day later, with other random numbers to come.
+    pub fn stirred(mut self) -> World {
+        self.random();
+        self.now += 24 * 60 * 60 * 1_000_000;
+        self
+    }
+
     /// A guest that is to be changed.
     pub(super) fn guest_mut(&mut self, id: GuestId) -> Option<&mut Guest> {
         let guest = self.guests.get_mut(&id)?;

@@ -13,50 +13,54 @@
 //! }
 //! ```
 //!
+//! A test with a parameter is run once for each row of its table:
+//!
+//! ```rhai
+//! const CASES = #{ ports: #{ "a low one": #{ port: 80 }, "a high one": #{ port: 8080 } } };
+//!
+//! fn test_ports(row) { ... row.port ... }
+//! ```
+//!
 //! Guests are made by whoever runs the file ([`crate::testing`]); this room only lets scripts speak to them.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rhai::{CallFnOptions, Dynamic, Position, Scope};
 use serde_json::{Map, Value};
 
-use super::api::Context;
+use super::api::{Context, from_json};
 use super::api::signature::Signature;
 use super::blame::{End, Scene, explain};
-use super::error::{Raised, ScriptError};
+use super::error::Raised;
 use super::library::Script;
-use super::run::{Entry, ScriptReport};
+use super::staged::Maker;
 use super::{Library, STACK, check, engine};
 use crate::event::Failure;
 use crate::finding::{Finding, Severity};
-use crate::machine::Machine;
-use crate::model::{GuestId, RealRun, ScriptKind};
+use crate::model::{RealRun, ScriptKind};
 use crate::secret::Sealed;
 
-/// A guest that a test asked for.
-pub trait StagedGuest: Send + Sync {
-    /// Its id.
-    fn id(&self) -> GuestId;
+/// How functions begin that are tests.
+pub(super) const TEST: &str = "test_";
 
-    /// Runs one entry of a feature or an app in it.
-    ///
-    /// # Errors
-    /// As [`super::run()`]; wrong parameters too.
-    fn run(&self, entry: Entry, script: &str, params: &Value) -> Result<ScriptReport, ScriptError>;
+/// The constant with the tables of tests that take a row: `#{ name: #{ "row": ... } }` for `fn test_name(row)`.
+pub(super) const TABLES: &str = "CASES";
 
-    /// The guest as a machine, for looking at what became of it.
-    fn machine(&self) -> &Machine;
+/// Stack that a case needs: a script runs inside the test, on the same thread.
+pub const TEST_STACK: usize = 2 * STACK;
 
-    /// What it published under a name.
-    fn artifact(&self, name: &str) -> Option<String>;
-
-    /// Everything that could change something inside it since the test got it, one line each.
-    fn did(&self) -> Vec<String>;
+/// One case.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TestCase {
+    /// `test_x`, or `test_x: row` where the function takes a row of a table.
+    pub name: String,
+    /// The function.
+    function: String,
+    /// What it takes.
+    row: Option<Value>,
 }
-
-/// Makes a guest as a test describes it.
-pub type Maker = Arc<dyn Fn(Value) -> Result<Arc<dyn StagedGuest>, String> + Send + Sync>;
 
 /// The tests of one script.
 pub struct TestFile {
@@ -83,10 +87,25 @@ impl TestFile {
         self.findings.iter().all(|finding| finding.severity < Severity::Error)
     }
 
-    /// Names of the cases, in the order of the file.
-    pub fn cases(&self) -> Vec<String> {
-        let functions = self.script.syntax.functions.iter();
-        functions.filter(|f| f.name.starts_with("test_") && f.params.is_empty()).map(|f| f.name.clone()).collect()
+    /// The cases, in the order of the file; those of a table in the order of their names.
+    pub fn cases(&self) -> Vec<TestCase> {
+        let mut tables = self.constant(TABLES);
+        let tests = self.script.syntax.functions.iter().filter(|function| function.name.starts_with(TEST));
+        tests
+            .flat_map(|function| {
+                let name = function.name.clone();
+                if function.params.is_empty() {
+                    return vec![TestCase { name: name.clone(), function: name, row: None }];
+                }
+                let Some(Value::Object(rows)) = tables.remove(&name[TEST.len()..]) else { return Vec::new() };
+                let case = |(row, value)| TestCase {
+                    name: format!("{name}: {row}"),
+                    function: name.clone(),
+                    row: Some(value),
+                };
+                rows.into_iter().map(case).collect()
+            })
+            .collect()
     }
 
     /// `const PARAMS`: parameters for the case that every script has.
@@ -115,31 +134,29 @@ impl TestFile {
         }
     }
 
-    /// Runs one case.
+    /// Runs one case, on the thread of the caller, which needs [`TEST_STACK`] bytes of stack.
     ///
     /// # Errors
     /// Why it failed, with its line.
-    pub fn run(&self, case: &str, maker: Maker) -> Result<(), Failure> {
-        // A script runs inside the test, on the same thread.
-        let builder = std::thread::Builder::new().name(case.to_owned()).stack_size(2 * STACK);
-        std::thread::scope(|scope| {
-            let running = builder.spawn_scoped(scope, || self.run_here(case, maker));
-            let running = running.map_err(|error| Failure::new(format!("the case could not be run: {error}")))?;
-            running.join().unwrap_or_else(|_| Err(Failure::new("the case ran into a mistake of this program")))
-        })
+    pub fn run(&self, case: &TestCase, maker: Maker) -> Result<(), Failure> {
+        let run = AssertUnwindSafe(|| self.called(case, maker));
+        catch_unwind(run).unwrap_or_else(|_| Err(Failure::new("the case ran into a mistake of this program")))
     }
 
-    fn run_here(&self, case: &str, maker: Maker) -> Result<(), Failure> {
+    fn called(&self, case: &TestCase, maker: Maker) -> Result<(), Failure> {
         let context = Case { maker, last_call: Arc::default() };
         let engine = engine::for_test(Dynamic::from(context.clone()), &self.library);
         let options = CallFnOptions::new();
-        let called = engine.call_fn_with_options::<Dynamic>(options, &mut Scope::new(), &self.script.ast, case, ());
+        let (ast, function) = (&self.script.ast, case.function.as_str());
+        let row: Vec<Dynamic> = case.row.iter().map(from_json).collect();
+        let arity = row.len();
+        let called = engine.call_fn_with_options::<Dynamic>(options, &mut Scope::new(), ast, function, row);
         let Err(error) = called else { return Ok(()) };
         let source = &self.script.source;
         let scene = Scene {
             source,
             file: &|path| if path == source.path { Some(Arc::clone(source)) } else { self.library.file(path) },
-            entry: self.script.syntax.function(case, 0).map_or(Position::NONE, |function| function.at),
+            entry: self.script.syntax.function(function, arity).map_or(Position::NONE, |function| function.at),
             last_call: context.last_call.lock().unwrap_or_else(PoisonError::into_inner).take(),
             mask: &str::to_owned,
         };

@@ -15,7 +15,7 @@
 //! | `error`, `blame`, `trace` | why it did not come to its end, and how that looks |
 //! | `prepare`, `models`, `harness` | answers of `prepare`; program models; script tests |
 //! | `reference` | what can be called, for whoever shows it |
-//! | `coverage` | which lines ran |
+//! | `staged`, `coverage` | what tests do with guests; which lines ran |
 
 mod api;
 mod ast;
@@ -36,6 +36,7 @@ pub mod reference;
 mod resolver;
 mod roots;
 mod run;
+mod staged;
 mod syntax;
 mod text;
 mod trace;
@@ -48,10 +49,11 @@ pub use check::{RULES, Rule};
 pub use coverage::{Covered, Recorder, percent};
 pub use engine::{STACK, thread};
 pub use error::ScriptError;
-pub use harness::{Maker, StagedGuest, TestFile};
+pub use harness::{TEST_STACK, TestCase, TestFile};
 pub use library::Library;
 pub use lint::{Linted, UnknownName, lint};
 pub use models::Models;
 pub use params::{Problem, params};
 pub use roots::Roots;
 pub use run::{Call, Entry, ScriptReport, run};
+pub use staged::{Maker, StagedGuest, Stub, Trouble};

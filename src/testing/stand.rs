@@ -1,44 +1,29 @@
-//! A sandbox with one running guest, for one case of a script test.
+//! One guest in a test's hand.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Declared;
-use crate::artifact::{Artifact, Artifacts};
+use super::declared::Declared;
+use super::ground::{Ground, Made, Store};
+use super::killed;
 use crate::command::Effect;
-use crate::event::{Collect, Event};
-use crate::host::interrupt::{Interrupt, Interruptible};
-use crate::host::record::{Counts, Recorder};
+use crate::event::{Event, Failure};
+use crate::host::interrupt::Interrupt;
 use crate::host::{HostError, HostHandle};
-use crate::machine::{File, Machine, MachineError, Packages, Report, SecretStore};
-use crate::model::{GuestId, GuestKind, LxcNeeds, Prepared, ScriptKind, Site, Target};
-use crate::op::{Attributes, Op, OpValue, Place};
+use crate::machine::{Machine, MachineError, SecretStore};
+use crate::model::{GuestId, ScriptKind};
+use crate::op::Place;
 use crate::pve::tool::Tool;
-use crate::pve::{lxc, pct};
-use crate::sandbox::{Options, Sandbox, World};
-use crate::script::{self, Call, Entry, Library, Maker, Models, ScriptError, ScriptReport, StagedGuest};
-use crate::secret::Sealed;
+use crate::sandbox::Fault;
+use crate::script::{self, Call, Entry, Library, Maker, Models, ScriptError, ScriptReport, StagedGuest, Stub, Trouble};
 
-/// Publisher of the artifacts that a test hands in.
-const SOMEBODY: u32 = 999_999_999;
-
-/// A running guest in a sandbox of its own.
+/// A guest on a node of the test's own.
+#[derive(Clone)]
 pub struct Stand {
-    library: Library,
-    sandbox: Arc<Sandbox>,
-    options: Options,
-    site: Arc<Site>,
-    id: GuestId,
-    host: HostHandle,
-    machine: Machine,
-    events: Arc<Collect>,
-    /// Events before this one belong to the setting up.
-    began: usize,
-    artifacts: Artifacts,
-    secrets: SecretStore,
-    interrupt: Interrupt,
+    pub(super) ground: Arc<Ground>,
+    pub(super) id: GuestId,
+    pub(super) place: Place,
 }
 
 /// Why a stand could not be set up.
@@ -47,6 +32,9 @@ pub enum StandError {
     /// The description makes no sense.
     #[error("{0}")]
     Declared(String),
+    /// What was to be applied before the test failed.
+    #[error("{}", .0.message)]
+    Applied(Box<Failure>),
     /// The sandbox refused.
     #[error("the guest of the test could not be made: {0}")]
     Host(#[from] HostError),
@@ -55,13 +43,24 @@ pub enum StandError {
     Machine(#[from] MachineError),
 }
 
-/// Makes guests for the cases of a test file.
-pub(super) fn maker(library: &Library, models: &Models) -> Maker {
-    let (library, models) = (library.clone(), models.clone());
-    Arc::new(move |declared| {
-        let declared: Declared = serde_json::from_value(declared).map_err(|error| format!("`guest`: {error}"))?;
-        let stand = Stand::new(&library, &models, &declared).map_err(|error| error.to_string())?;
-        Ok(Arc::new(stand))
+impl From<StandError> for Failure {
+    fn from(error: StandError) -> Failure {
+        match error {
+            StandError::Applied(failure) => *failure,
+            StandError::Machine(error) => Failure { message: error.to_string(), ..error.failure() },
+            other => Failure::new(other.to_string()),
+        }
+    }
+}
+
+/// Makes guests for the cases of test files.
+pub(super) fn maker(library: &Library, models: &Models, store: &Arc<Store>) -> Maker {
+    let (library, models, store) = (library.clone(), models.clone(), Arc::clone(store));
+    Arc::new(move |described| {
+        let described = described.into_iter().map(Declared::read).collect::<Result<Vec<_>, _>>()?;
+        let made = store.made(&library, &models, &described)?;
+        let ground = Arc::new(Ground::new(&library, &models, &made, &[]));
+        Ok(made.stands(&ground).into_iter().map(|stand| Arc::new(stand) as Arc<dyn StagedGuest>).collect())
     })
 }
 
@@ -71,102 +70,43 @@ impl Stand {
     /// # Errors
     /// [`StandError`].
     pub fn new(library: &Library, models: &Models, declared: &Declared) -> Result<Stand, StandError> {
-        let site = Arc::new(declared.site().map_err(StandError::Declared)?);
-        let guest = declared.guest().map_err(StandError::Declared)?;
-        let options = Options { programs: Arc::new(models.clone()), strict: true, ..Options::default() };
-        let world = World::fresh(&site);
-        // What `prepare` of whoever needs them would ask for.
-        let devices = world.devices.iter().filter(|_| !guest.lxc.gpus.is_empty());
-        let devices = devices.map(|path| (path.clone(), "0666".to_owned())).collect();
-        let prepared = Prepared { devices, ..Prepared::default() };
-        let sandbox = Arc::new(Sandbox::in_memory(world, options.clone()));
-        let mut stand = Stand::on(sandbox, options, library, site, guest.id);
+        let made = Made::of(library, models, std::slice::from_ref(declared))?;
+        let ground = Arc::new(Ground::new(library, models, &made, &[]));
+        let mut stands = made.stands(&ground).into_iter();
+        stands.next().ok_or_else(|| StandError::Declared("no guest was described".to_owned()))
+    }
 
-        let desired = lxc::desired(&stand.site, &guest, LxcNeeds::default(), &prepared);
-        for command in [
-            pct::create(guest.id, &declared.template, &desired.create_options()),
-            Tool::of(guest.kind, guest.id).start(),
-        ] {
-            let output = stand.host.run(&command)?;
-            if !output.ok() {
-                return Err(StandError::Declared(format!("`{command}` failed: {}", output.tail(5))));
-            }
-        }
-        booted(&stand.host, stand.machine.place())?;
-        stand.furnish(declared)?;
-        stand.began = stand.events.events().len();
-        Ok(stand)
+    pub(super) fn at(ground: &Arc<Ground>, id: GuestId, place: Place) -> Stand {
+        Stand { ground: Arc::clone(ground), id, place }
     }
 
     /// The same guest as a dry run would see it: nothing here is ever changed, and what nobody models is not known.
     pub fn rehearsal(&self) -> Stand {
-        let sandbox = Arc::new(Sandbox::rehearse(self.sandbox.world(), None, self.options.clone()));
-        let stand = Stand::on(sandbox, self.options.clone(), &self.library, Arc::clone(&self.site), self.id);
-        Stand { artifacts: self.artifacts.clone(), ..stand }
-    }
-
-    fn on(sandbox: Arc<Sandbox>, options: Options, library: &Library, site: Arc<Site>, id: GuestId) -> Stand {
-        let events = Arc::new(Collect::default());
-        let interrupt = Interrupt::new();
-        let bare: HostHandle = Arc::clone(&sandbox) as HostHandle;
-        let recorded = Arc::new(Recorder::new(bare, events.clone(), Some(id), Counts::default()));
-        let host: HostHandle = Arc::new(Interruptible::new(recorded, interrupt.clone()));
-        let report = Report { guest: Some(id), events: events.clone() };
-        Stand {
-            library: library.clone(),
-            site,
-            id,
-            machine: Machine::new(host.clone(), Place::Guest(id, GuestKind::Lxc), report),
-            events,
-            began: 0,
-            artifacts: Artifacts::default(),
-            secrets: SecretStore::new(host.clone(), Arc::new(|_| None)),
-            interrupt,
-            host,
-            sandbox,
-            options,
-        }
-    }
-
-    /// Puts into the guest what the declaration says is there already.
-    fn furnish(&self, declared: &Declared) -> Result<(), StandError> {
-        if !declared.packages.is_empty() {
-            self.machine.packages(&declared.packages, &Packages::default())?;
-        }
-        for (path, text) in &declared.files {
-            if let Some((above, _)) = path.rsplit_once('/').filter(|(above, _)| !above.is_empty()) {
-                self.machine.dir(above, &Attributes::default())?;
-            }
-            self.machine.file(path, &File::text(Sealed::plain(text.as_str())))?;
-        }
-        let somebody = GuestId::try_from(SOMEBODY).map_err(|error| StandError::Declared(error.to_string()))?;
-        for (name, value) in &declared.artifacts {
-            self.artifacts.publish(Artifact { name: name.clone(), publisher: somebody, value: value.clone() });
-        }
-        Ok(())
+        Stand::at(&self.ground.rehearsal(), self.id, self.place)
     }
 
     /// The node that the guest runs on.
-    pub fn host(&self) -> &HostHandle {
-        &self.host
+    pub fn host(&self) -> HostHandle {
+        self.ground.live().host
     }
 
     /// Ends whatever runs here as the operator would.
-    pub fn interrupt(&self) -> &Interrupt {
-        &self.interrupt
+    pub fn interrupt(&self) -> Interrupt {
+        self.ground.live().interrupt
     }
 
     /// What was reported since the guest was ready.
     pub fn events(&self) -> Vec<Event> {
-        self.events.events().into_iter().skip(self.began).map(|stamped| stamped.event).collect()
+        self.ground.events.events().into_iter().map(|stamped| stamped.event).collect()
     }
 
-    fn call(&self, entry: Entry, name: &str, given: &Value) -> Result<ScriptReport, ScriptError> {
+    pub(super) fn call(&self, entry: Entry, name: &str, given: &Value) -> Result<ScriptReport, ScriptError> {
+        let library = &self.ground.library;
         let kinds = [ScriptKind::Feature, ScriptKind::App];
-        let kind = kinds.into_iter().find(|kind| self.library.contains(*kind, name));
+        let kind = kinds.into_iter().find(|kind| library.contains(*kind, name));
         let kind = kind.ok_or_else(|| ScriptError::Absent(format!("there is no feature and no app `{name}`")))?;
-        let Some(spec) = self.library.catalogue().get(kind, name) else {
-            return Err(ScriptError::Invalid(self.library.check(kind, name)));
+        let Some(spec) = library.catalogue().get(kind, name) else {
+            return Err(ScriptError::Invalid(library.check(kind, name)));
         };
         let given = match given {
             Value::Object(given) => given.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
@@ -176,25 +116,42 @@ impl Stand {
             let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
             ScriptError::Absent(all.join("; "))
         })?;
-        let publishers = self.artifacts.all().into_iter().map(|artifact| artifact.publisher).collect();
+        let live = self.ground.live();
+        let artifacts = self.ground.artifacts.clone();
+        let publishers = artifacts.all().into_iter().map(|artifact| artifact.publisher).collect();
+        let place = if entry == Entry::Prepare { Place::Node } else { self.place };
         script::run(Call {
-            library: &self.library,
+            library,
             kind,
             name,
             entry,
-            machine: match entry == Entry::Prepare || spec.targets == [Target::Node] {
-                true => Machine::new(self.host.clone(), Place::Node, self.machine.report().clone()),
-                false => self.machine.clone(),
-            },
-            site: Arc::clone(&self.site),
+            machine: self.ground.machine(self.id, place),
+            site: Arc::clone(&self.ground.site),
             guest: self.id,
             params,
-            artifacts: self.artifacts.clone(),
+            artifacts,
             publishers,
-            secrets: self.secrets.clone(),
-            interrupt: self.interrupt.clone(),
+            secrets: SecretStore::new(live.host, Arc::new(|_| None)),
+            interrupt: live.interrupt,
         })
+        .map_err(|error| advised(error, name))
     }
+}
+
+/// A program that nobody models is told with what to do about it.
+fn advised(error: ScriptError, script: &str) -> ScriptError {
+    const UNMODELLED: &str = "nobody models `";
+    let ScriptError::Failed(mut failure) = error else { return error };
+    if let Some((_, command)) = failure.message.split_once(UNMODELLED)
+        && let Some((command, _)) = command.rsplit_once('`')
+    {
+        let command: String = command.chars().take(60).collect();
+        failure.hint = Some(format!(
+            "say what it answers, `g.stub({command:?}, #{{ stdout: ... }})`, write `fn run` in {script}.model.rhai, or \
+             take all such programs to succeed: `guest(#{{ strict: false }})`"
+        ));
+    }
+    ScriptError::Failed(failure)
 }
 
 impl StagedGuest for Stand {
@@ -206,32 +163,54 @@ impl StagedGuest for Stand {
         self.call(entry, script, params)
     }
 
-    fn machine(&self) -> &Machine {
-        &self.machine
+    fn rehearse(&self, script: &str, params: &Value) -> Result<ScriptReport, ScriptError> {
+        self.rehearsal().call(Entry::Apply, script, params)
+    }
+
+    fn apply_killed_everywhere(&self, script: &str, params: &Value) -> Result<usize, Failure> {
+        killed::everywhere(self, script, params)
+    }
+
+    fn machine(&self) -> Machine {
+        self.ground.machine(self.id, self.place)
     }
 
     fn artifact(&self, name: &str) -> Option<String> {
-        self.artifacts.get(name, &[self.id]).map(|artifact| artifact.value)
+        self.ground.artifacts.get(name, &[self.id]).map(|artifact| artifact.value)
     }
 
     fn did(&self) -> Vec<String> {
-        let prefix = format!("{}: ", self.machine.place());
+        let prefix = format!("{}: ", self.place);
         let changes = self.events().into_iter().filter_map(|event| match event {
             Event::Did { what, effect: Effect::Change, .. } => Some(what),
             _ => None,
         });
         changes.filter_map(|what| what.strip_prefix(&prefix).map(str::to_owned)).collect()
     }
-}
 
-/// Waits until init has finished.
-fn booted(host: &HostHandle, place: Place) -> Result<(), StandError> {
-    for _ in 0..120 {
-        let answer = host.perform(place, &[Op::SystemState])?.pop();
-        if matches!(&answer, Some(Ok(OpValue::SystemState(word))) if word == "running" || word == "degraded") {
-            return Ok(());
-        }
-        host.sleep(Duration::from_secs(1))?;
+    fn stub(&self, stub: Stub) {
+        self.ground.stubs.add(stub);
     }
-    Err(StandError::Declared("the guest of the test does not come up".to_owned()))
+
+    fn trouble(&self, trouble: Trouble) -> Result<(), Failure> {
+        let sandbox = self.ground.live().sandbox;
+        let Place::Guest(id, kind) = self.place else {
+            return Err(Failure::new("this can happen to guests only, not to the node"));
+        };
+        match trouble {
+            Trouble::Next(what) => sandbox.inflict(Fault::Next(id, what)),
+            Trouble::FullDisk(path) => sandbox.inflict(Fault::Disk(id, path)),
+            Trouble::NoMirror => sandbox.inflict(Fault::Mirror(id)),
+            Trouble::Lost(after) => sandbox.inflict(Fault::Lost(id, sandbox.changes_inside(id) + after + 1)),
+            Trouble::Cut(after) => sandbox.inflict(Fault::Cut(sandbox.changes() + after + 1)),
+            Trouble::Over => {
+                sandbox.mend();
+                let there = sandbox.status().guests.into_iter().any(|guest| guest.id == id && !guest.running);
+                if there {
+                    self.host().run(&Tool::of(kind, id).start()).map_err(|error| Failure::new(error.to_string()))?;
+                }
+            }
+        }
+        Ok(())
+    }
 }

@@ -1,18 +1,14 @@
 //! The case that every script has: it and whatever it needs are created by the engine in a sandbox, then created again,
-//! and the second time nothing may change.
+//! and the second time nothing may change; a rehearsal of that must say the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::Declared;
-use crate::engine::{self, Consent, Engine};
-use crate::event::{Discard, Failure, Outcome};
-use crate::host::HostHandle;
-use crate::host::interrupt::Interrupt;
+use super::{Declared, create};
+use crate::event::Failure;
 use crate::model::{GuestId, ScriptKind, Site};
-use crate::plan;
 use crate::sandbox::{Options, Sandbox, World};
 use crate::script::{Library, Models};
 
@@ -27,56 +23,23 @@ pub(super) fn run(
     let site = Arc::new(site(library, script, params, guest)?);
     let target: Vec<GuestId> = site.guests.keys().copied().collect();
     let options = Options { programs: Arc::new(models.clone()), strict: true, ..Options::default() };
-    let sandbox = Arc::new(Sandbox::in_memory(World::fresh(&site), options));
-    create(&sandbox, library, &site, &target)?;
+    let sandbox = Arc::new(Sandbox::in_memory(World::fresh(&site), options.clone()));
+    create::run(&sandbox, library, &site, &target)?;
+    let advice = "guard `exec`, and compare before writing: verbs do so by themselves";
+    let rehearsal = Arc::new(Sandbox::rehearse(sandbox.world(), None, options));
+    let predicted = create::run(&rehearsal, library, &site, &target)?;
     let before = sandbox.changes();
-    let changed = create(&sandbox, library, &site, &target)?;
+    let changed = create::run(&sandbox, library, &site, &target)?;
     let did = sandbox.changes() - before;
-    if !changed.is_empty() || did > 0 {
+    let problem = if !changed.is_empty() || did > 0 {
         let steps = if changed.is_empty() { String::new() } else { format!(" in {}", changed.join(", ")) };
-        return Err(Failure {
-            hint: Some("guard `exec`, and compare before writing: verbs do so by themselves".to_owned()),
-            ..Failure::new(format!("the second time still changes something{steps} ({did} changing values)"))
-        });
-    }
-    Ok(())
-}
-
-/// Runs the production engine; answers the steps that changed something.
-fn create(
-    sandbox: &Arc<Sandbox>,
-    library: &Library,
-    site: &Arc<Site>,
-    targets: &[GuestId],
-) -> Result<Vec<String>, Failure> {
-    let request = plan::Request::new(plan::Verb::Create, targets.iter().copied());
-    let plan = plan::make(site, library.catalogue(), &request).map_err(|error| Failure::new(error.to_string()))?;
-    let host: HostHandle = Arc::clone(sandbox) as HostHandle;
-    let summary = engine::run(Engine {
-        host,
-        site: Arc::clone(site),
-        library: Arc::new(library.clone()),
-        plan,
-        events: Arc::new(Discard),
-        interrupt: Interrupt::new(),
-        outside: Arc::new(|_| None),
-        options: engine::Options { command: "feature test".to_owned(), jobs: 1, consent: Consent::Given },
-    })
-    .map_err(|error| Failure::new(error.to_string()))?;
-    let mut changed = Vec::new();
-    for guest in summary.guests {
-        if let Outcome::Failed { cause } = guest.outcome {
-            return Err(cause);
-        }
-        for (step, outcome) in guest.steps {
-            match outcome {
-                Outcome::Changed => changed.push(format!("{step} of {}", guest.name)),
-                Outcome::Failed { cause } => return Err(cause),
-                Outcome::Unchanged | Outcome::Skipped { .. } => {}
-            }
-        }
-    }
-    Ok(changed)
+        format!("the second time still changes something{steps} ({did} changing values)")
+    } else if !predicted.is_empty() {
+        format!("a rehearsal of the second time predicts changes in {}", predicted.join(", "))
+    } else {
+        return Ok(());
+    };
+    Err(Failure { hint: Some(advice.to_owned()), ..Failure::new(problem) })
 }
 
 /// A site whose first guest has the script and what it needs, and others that publish what it reads.

@@ -107,6 +107,24 @@ pub enum BodyChange {
     Power(Power),
 }
 
+impl BodyChange {
+    /// What it is about; nothing for the machine as a whole.
+    pub(super) fn about(&self) -> Option<String> {
+        match self {
+            BodyChange::File { path, .. }
+            | BodyChange::Append { path, .. }
+            | BodyChange::Dir { path, .. }
+            | BodyChange::Link { path, .. }
+            | BodyChange::Other { path, .. }
+            | BodyChange::Attributes { path, .. }
+            | BodyChange::Gone { path } => Some(path.clone()),
+            BodyChange::Package { name, .. } => Some(format!("package {name}")),
+            BodyChange::Unit { name, .. } => Some(format!("unit {name}")),
+            BodyChange::Power(_) => None,
+        }
+    }
+}
+
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }

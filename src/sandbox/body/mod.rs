@@ -122,6 +122,11 @@ impl Body {
         self.state == other.state
     }
 
+    /// What differs between two machines: paths, packages, units.
+    pub fn differences(&self, other: &Body) -> Vec<String> {
+        change::between(&self.state, &other.state).iter().filter_map(BodyChange::about).collect()
+    }
+
     /// Puts a file there, with the directories above it, as if it had always been: for what a host renders.
     ///
     /// # Errors

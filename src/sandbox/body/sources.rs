@@ -124,7 +124,6 @@ impl State {
     }
 }
 
-<<<<<<< HEAD
 /// apt's words about a full disk, and what `apt-get update` says after failures.
 const FULL: &str = "write (28: No space left on device)";
 const NOT_ALL: &str = "E: Some index files failed to download. They have been ignored, or old ones used instead.";
@@ -136,11 +135,4 @@ pub(super) fn unresolved(urls: &[String], last: &str) -> OpError {
         format!("E: Failed to fetch {url}  Temporary failure resolving '{host}'\n")
     };
     OpError::new(OpErrorKind::Failed, urls.iter().map(line).collect::<String>() + last)
-=======
-/// apt's words when no mirror answers.
-pub(in crate::sandbox) fn unreachable_mirror() -> OpError {
-    let message = "E: Failed to fetch the package index: Temporary failure in name resolution\n\
-                   E: Some index files failed to download.";
-    OpError::new(OpErrorKind::Failed, message)
->>>>>>> 518602a (sandbox: faults that mean one call, a directory, a mirror; inflicted and taken away while it runs)
 }
