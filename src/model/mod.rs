@@ -11,8 +11,8 @@ mod id;
 mod network;
 mod node;
 pub mod params;
-mod real_run;
 mod pattern;
+mod real_run;
 mod secret_ref;
 mod service;
 mod setup;
@@ -30,8 +30,8 @@ pub use guest::{
 pub use id::{GuestId, GuestKind, InvalidGuestId};
 pub use network::{Address, Address6, Cidr, InvalidAddress, InvalidMac, MacAddress, Nic};
 pub use node::{Node, NodeStorage};
-pub use real_run::{Os, RealRun};
 pub use pattern::fits;
+pub use real_run::{Os, RealRun};
 pub use secret_ref::{SecretRef, SecretSource};
 pub use service::{Certificate, DnsRecord, Stack, StackEnvironment, StackFile, StackUse, StackValue, TraefikService};
 pub use setup::{

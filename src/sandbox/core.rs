@@ -15,7 +15,6 @@ use super::world::World;
 use crate::command::Effect;
 use crate::host::{Holder, HostError};
 use crate::model::GuestId;
-use crate::op::{Op, OpResult};
 
 /// The emulated node behind all handles.
 pub(super) struct Core {
@@ -35,7 +34,7 @@ pub(super) struct Core {
 pub(super) struct State {
     pub(super) world: World,
     store: Store,
-    doom: Doom,
+    pub(super) doom: Doom,
 }
 
 impl State {
@@ -120,11 +119,6 @@ impl Core {
         }
         self.gone.store(true, Ordering::Relaxed);
         lost()
-    }
-
-    /// What comes of an Op inside a guest that is to fail.
-    pub(super) fn refused(state: &mut State, id: GuestId, op: &Op) -> Option<OpResult> {
-        state.doom.refuses(id, op)
     }
 
     /// How many changing values there were inside a guest.

@@ -306,17 +306,26 @@ impl Doom {
         self.faults.clear();
     }
 
-    /// What comes of an Op that is meant by a `next` fault, which is used up by it.
-    pub(super) fn refuses(&mut self, id: GuestId, op: &Op) -> Option<OpResult> {
+    /// What becomes of an Op that is meant by a `next` fault, which is used up by it.
+    pub(super) fn refuses(&mut self, id: GuestId, op: &Op) -> Option<Refused> {
         let meant = |fault: &Fault| matches!(fault, Fault::Next(guest, what) if *guest == id && is_meant(what, op));
         let at = self.faults.iter().position(meant)?;
         self.faults.remove(at);
         Some(match op {
-            Op::Exec(_) => Ok(OpValue::Output(Output::failure(1, "injected fault\n"))),
-            Op::RefreshPackages | Op::InstallPackages { .. } => Err(super::body::unreachable_mirror()),
-            _ => Err(OpError::new(OpErrorKind::Failed, "injected fault")),
+            Op::Exec(_) => Refused::With(Ok(OpValue::Output(Output::failure(1, "injected fault\n")))),
+            Op::RefreshPackages | Op::InstallPackages { .. } => Refused::WithoutMirror,
+            _ => Refused::With(Err(OpError::new(OpErrorKind::Failed, "injected fault"))),
         })
     }
+}
+
+/// How an Op fails that is to fail.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Refused {
+    /// With this result, without being done.
+    With(OpResult),
+    /// As it does when no mirror answers.
+    WithoutMirror,
 }
 
 /// Whether an Op is meant by these words: its line, its program, or what it is about.
@@ -357,7 +366,19 @@ mod tests {
         ] {
             assert_eq!(word.parse::<Fault>().unwrap().to_string(), word);
         }
-        for word in ["fail", "fail:0", "fail:x", "lost:7:1", "break:1", "", "agent:1001", "disk:101:var", "mirror:", "nfs:", "cloud-init:1001"] {
+        for word in [
+            "fail",
+            "fail:0",
+            "fail:x",
+            "lost:7:1",
+            "break:1",
+            "",
+            "agent:1001",
+            "disk:101:var",
+            "mirror:",
+            "nfs:",
+            "cloud-init:1001",
+        ] {
             assert!(word.parse::<Fault>().is_err(), "{word}");
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::clock::{ActorId, Clock, Moment};
 use super::core::{Core, State};
-use super::fault::{Doom, Fate, Fault, When};
+use super::fault::{Doom, Fate, Fault, Refused, When};
 use super::file::{Store, WorldFile, WorldFileError};
 use super::programs::{NoPrograms, Programs};
 use super::record::Touched;
@@ -408,17 +408,24 @@ impl Batch<'_> {
         }
         let mut results: Vec<OpResult> = Vec::with_capacity(ops.len());
         let mut failed = false;
+        let guest = match self.place {
+            Place::Guest(id, _) => Some(id),
+            Place::Node => None,
+        };
         for op in &ops[..self.cut] {
             let change = op.effect() == Effect::Change;
             let blocked = guard_of(op).filter(|lock| self.blocked.contains(lock));
+            let refused = guest.filter(|_| !failed).and_then(|id| state.doom.refuses(id, op));
+            let without_mirror = guest.filter(|_| refused == Some(Refused::WithoutMirror)).map(Fault::Mirror);
+            state.world.in_force.extend(without_mirror.clone());
             let result = if failed {
                 Err(OpError::new(OpErrorKind::NotRun, "an earlier change failed"))
             } else if let Some(lock) = blocked {
                 Err(OpError::new(OpErrorKind::Timeout, format!("can't lock file '{lock}' - got timeout")))
             } else if change && self.fate == Fate::Fails {
                 Err(OpError::new(OpErrorKind::Failed, "injected fault"))
-            } else if let Some(refused) = self.refused(&mut state, op) {
-                refused
+            } else if let Some(Refused::With(result)) = &refused {
+                result.clone()
             } else {
                 self.reach(&state, now)?;
                 let rehearsal = core.rehearsal.as_ref();
@@ -435,6 +442,9 @@ impl Batch<'_> {
                 }
                 answer.result
             };
+            if without_mirror.is_some() {
+                state.world.in_force.pop();
+            }
             failed |= change && result.is_err();
             results.push(result);
         }
@@ -454,14 +464,6 @@ impl Batch<'_> {
             return Err(HostError::Lost { place: self.place.to_string(), reason: reason.to_owned() });
         }
         Ok(results)
-    }
-
-    /// What comes of an Op that is to fail.
-    fn refused(&self, state: &mut State, op: &Op) -> Option<OpResult> {
-        match self.place {
-            Place::Guest(id, _) => Core::refused(state, id, op),
-            Place::Node => None,
-        }
     }
 
     /// A guest is reached only while it runs, a virtual machine only while its agent answers.

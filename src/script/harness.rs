@@ -30,8 +30,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rhai::{CallFnOptions, Dynamic, Position, Scope};
 use serde_json::{Map, Value};
 
-use super::api::{Context, from_json};
 use super::api::signature::Signature;
+use super::api::{Context, from_json};
 use super::blame::{End, Scene, explain};
 use super::error::Raised;
 use super::library::Script;

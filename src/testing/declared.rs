@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::event::Failure;
 use crate::finding::did_you_mean;
 use crate::model::{
-    Address, Boot, Firewall, Guest, GuestId, GuestKind, Image, LifecycleSnapshots, LxcSettings, Nic, Node, Origin,
+    Address, Boot, Firewall, Guest, GuestId, GuestKind, Image, LifecycleSnapshots, LxcSettings, Nic, Node, Origin, Os,
     PortainerRole, Role, RootDisk, Site, TraefikService, VmSettings,
 };
 
@@ -81,21 +81,6 @@ pub enum Kind {
     Vm,
     /// The node.
     Node,
-}
-
-/// What a test's guest runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Os {
-    /// Debian 12.
-    #[serde(rename = "debian-12")]
-    Debian12,
-    /// Debian 13.
-    #[default]
-    #[serde(rename = "debian-13")]
-    Debian13,
-    /// Ubuntu 24.04.
-    #[serde(rename = "ubuntu-24.04")]
-    Ubuntu2404,
 }
 
 /// A user.
@@ -287,7 +272,8 @@ impl Declared {
 
 /// Gives guests that have no id the next free one.
 pub(super) fn number(guests: &mut [Declared]) {
-    let mut taken: BTreeSet<u32> = guests.iter().flat_map(|guest| [guest].into_iter().chain(&guest.others)).map(|guest| guest.id).collect();
+    let mut taken: BTreeSet<u32> =
+        guests.iter().flat_map(|guest| [guest].into_iter().chain(&guest.others)).map(|guest| guest.id).collect();
     let others = |guest: &mut Declared| guest.others.len();
     for at in 0..guests.len() {
         for other in 0..=others(&mut guests[at]) {

@@ -8,10 +8,10 @@ use super::declared::{self, Declared, Kind, Unit};
 use super::stubs::Stubs;
 use super::{Stand, StandError, create};
 use crate::artifact::{Artifact, Artifacts};
-use crate::event::Collect;
+use crate::event::{Collect, Discard};
+use crate::host::HostHandle;
 use crate::host::interrupt::{Interrupt, Interruptible};
 use crate::host::record::{Counts, Recorder};
-use crate::host::HostHandle;
 use crate::machine::{self, File, Group, Machine, Packages, Report, SECRETS_DIR, Service};
 use crate::model::{Guest, GuestId, GuestKind, LxcNeeds, Origin, Prepared, Site};
 use crate::op::{Attributes, Op, OpValue, Place};
@@ -77,11 +77,14 @@ impl Made {
         let mut places = Vec::new();
         for guest in &described {
             let id = guest.guest().map_err(StandError::Declared)?.id;
-            places.push((id, match guest.kind {
-                Kind::Lxc => Place::Guest(id, GuestKind::Lxc),
-                Kind::Vm => Place::Guest(id, GuestKind::Vm),
-                Kind::Node => Place::Node,
-            }));
+            places.push((
+                id,
+                match guest.kind {
+                    Kind::Lxc => Place::Guest(id, GuestKind::Lxc),
+                    Kind::Vm => Place::Guest(id, GuestKind::Vm),
+                    Kind::Node => Place::Node,
+                },
+            ));
         }
         let begin = Made { world: World::fresh(&site), site, artifacts: Vec::new(), places, strict };
         let ground = Arc::new(Ground::new(library, models, &begin, &[]));
@@ -93,8 +96,11 @@ impl Made {
             ground.furnish(guest, *place)?;
             for script in &guest.applied {
                 let stand = Stand::at(&ground, *id, *place);
-                let params = serde_json::to_value(guest.params.get(script).cloned().unwrap_or_default()).unwrap_or_default();
-                stand.call(Entry::Apply, script, &params).map_err(|error| StandError::Applied(Box::new(error.failure())))?;
+                let params =
+                    serde_json::to_value(guest.params.get(script).cloned().unwrap_or_default()).unwrap_or_default();
+                stand
+                    .call(Entry::Apply, script, &params)
+                    .map_err(|error| StandError::Applied(Box::new(error.failure())))?;
             }
         }
         for (guest, (id, place)) in described.iter().zip(&begin.places) {
@@ -197,8 +203,10 @@ impl Ground {
 
     /// Virtual machines, made by the engine: there is more to them than a few commands.
     fn make_machines(&self, described: &[Declared]) -> Result<(), StandError> {
-        let machines: Vec<GuestId> = self.site.guests.values().filter(|guest| guest.kind == GuestKind::Vm).map(|guest| guest.id).collect();
-        let made: Vec<GuestId> = described.iter().filter_map(|guest| guest.guest().ok()).map(|guest| guest.id).collect();
+        let machines: Vec<GuestId> =
+            self.site.guests.values().filter(|guest| guest.kind == GuestKind::Vm).map(|guest| guest.id).collect();
+        let made: Vec<GuestId> =
+            described.iter().filter_map(|guest| guest.guest().ok()).map(|guest| guest.id).collect();
         let machines: Vec<GuestId> = machines.into_iter().filter(|id| made.contains(id)).collect();
         if machines.is_empty() {
             return Ok(());
@@ -218,13 +226,7 @@ impl Ground {
         for (name, value) in &declared.artifacts {
             self.artifacts.publish(Artifact { name: name.clone(), publisher: somebody, value: value.clone() });
         }
-        for (name, value) in &declared.secrets {
-            put(&self.machine(somebody, Place::Node), &format!("{SECRETS_DIR}/{name}"), &declared::File {
-                text: value.clone(),
-                mode: Some("0600".to_owned()),
-                ..declared::File::default()
-            })?;
-        }
+        keep_secrets(&self.live().host, &declared.secrets)?;
         let machine = self.machine(somebody, place);
         for (name, user) in &declared.users {
             for group in &user.groups {
@@ -247,11 +249,16 @@ impl Ground {
     }
 
     fn unit(&self, machine: &Machine, name: &str, unit: &Unit) -> Result<(), StandError> {
-        let there = match machine.host().perform(place_of(machine), &[Op::Units { names: vec![name.to_owned()] }])?.pop() {
+        let there = match machine.host().perform(machine.place(), &[Op::Units { names: vec![name.to_owned()] }])?.pop()
+        {
             Some(Ok(OpValue::Units(units))) => units.iter().any(|unit| unit.load == "loaded"),
             _ => false,
         };
-        let plain = || format!("[Unit]\nDescription={name}\n\n[Service]\nExecStart=/usr/bin/sleep infinity\n\n[Install]\nWantedBy=multi-user.target\n");
+        let plain = || {
+            format!(
+                "[Unit]\nDescription={name}\n\n[Service]\nExecStart=/usr/bin/sleep infinity\n\n[Install]\nWantedBy=multi-user.target\n"
+            )
+        };
         if let Some(content) = unit.content.clone().or_else(|| (!there).then(plain)) {
             machine.unit(name, &Sealed::plain(content))?;
         }
@@ -261,10 +268,6 @@ impl Ground {
     }
 }
 
-fn place_of(machine: &Machine) -> Place {
-    machine.place()
-}
-
 /// A store that holds these.
 fn of(artifacts: &[Artifact]) -> Artifacts {
     let store = Artifacts::default();
@@ -272,6 +275,19 @@ fn of(artifacts: &[Artifact]) -> Artifacts {
         store.publish(artifact.clone());
     }
     store
+}
+
+/// Puts secrets to where the node keeps them.
+///
+/// # Errors
+/// When the node refuses.
+pub(super) fn keep_secrets(host: &HostHandle, secrets: &BTreeMap<String, String>) -> Result<(), StandError> {
+    let node = Machine::new(host.clone(), Place::Node, Report { guest: None, events: Arc::new(Discard) });
+    for (name, value) in secrets {
+        let file = declared::File { text: value.clone(), mode: Some("0600".to_owned()), ..declared::File::default() };
+        put(&node, &format!("{SECRETS_DIR}/{name}"), &file)?;
+    }
+    Ok(())
 }
 
 /// Puts a file there with the directories above it.

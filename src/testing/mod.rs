@@ -25,7 +25,7 @@ mod stubs;
 mod suite;
 mod twice;
 
-pub use declared::{Declared, File, Kind, Os, Unit, User};
+pub use declared::{Declared, File, Kind, Unit, User};
 pub use stand::{Stand, StandError};
 pub use suite::{CaseResult, Listed, Request, Results, Selection, Suite};
 

@@ -12,7 +12,7 @@ use crate::event::{Event, Failure};
 use crate::host::interrupt::Interrupt;
 use crate::host::{HostError, HostHandle};
 use crate::machine::{Machine, MachineError, SecretStore};
-use crate::model::{GuestId, ScriptKind};
+use crate::model::{GuestId, ScriptKind, Target};
 use crate::op::Place;
 use crate::pve::tool::Tool;
 use crate::sandbox::Fault;
@@ -119,7 +119,8 @@ impl Stand {
         let live = self.ground.live();
         let artifacts = self.ground.artifacts.clone();
         let publishers = artifacts.all().into_iter().map(|artifact| artifact.publisher).collect();
-        let place = if entry == Entry::Prepare { Place::Node } else { self.place };
+        let of_node = entry == Entry::Prepare || spec.targets == [Target::Node];
+        let place = if of_node { Place::Node } else { self.place };
         script::run(Call {
             library,
             kind,

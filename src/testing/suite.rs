@@ -35,7 +35,8 @@ impl Selection {
         }
     }
 
-    fn takes(&self, script: &str, case: &str) -> bool {
+    /// Whether it means this case.
+    pub fn takes(&self, script: &str, case: &str) -> bool {
         let pattern = |pattern: &String| match pattern.contains(['*', '?']) {
             true => fits(pattern, case),
             false => case.contains(pattern.as_str()),

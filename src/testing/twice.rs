@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Declared, create};
+use super::{Declared, create, ground};
 use crate::event::Failure;
-use crate::model::{GuestId, ScriptKind, Site};
+use crate::host::HostHandle;
+use crate::model::{GuestId, ScriptKind};
 use crate::sandbox::{Options, Sandbox, World};
 use crate::script::{Library, Models};
 
@@ -20,10 +21,12 @@ pub(super) fn run(
     params: &BTreeMap<String, Value>,
     guest: &Map<String, Value>,
 ) -> Result<(), Failure> {
-    let site = Arc::new(site(library, script, params, guest)?);
+    let declared = declared(library, script, params, guest)?;
+    let site = Arc::new(declared.site().map_err(Failure::new)?);
     let target: Vec<GuestId> = site.guests.keys().copied().collect();
-    let options = Options { programs: Arc::new(models.clone()), strict: true, ..Options::default() };
+    let options = Options { programs: Arc::new(models.clone()), strict: declared.strict, ..Options::default() };
     let sandbox = Arc::new(Sandbox::in_memory(World::fresh(&site), options.clone()));
+    ground::keep_secrets(&(Arc::clone(&sandbox) as HostHandle), &declared.secrets)?;
     create::run(&sandbox, library, &site, &target)?;
     let advice = "guard `exec`, and compare before writing: verbs do so by themselves";
     let rehearsal = Arc::new(Sandbox::rehearse(sandbox.world(), None, options));
@@ -42,26 +45,25 @@ pub(super) fn run(
     Err(Failure { hint: Some(advice.to_owned()), ..Failure::new(problem) })
 }
 
-/// A site whose first guest has the script and what it needs, and others that publish what it reads.
-pub(super) fn site(
+/// A guest that has the script and what it needs, with others that publish what it reads.
+pub(super) fn declared(
     library: &Library,
     (kind, name): (ScriptKind, &str),
     params: &BTreeMap<String, Value>,
     guest: &Map<String, Value>,
-) -> Result<Site, Failure> {
+) -> Result<Declared, Failure> {
     let mut guests = Guests { library, made: Vec::new(), publishers: BTreeSet::new() };
     guests.add(kind, name, params);
     let Guests { made, .. } = guests;
     let mut made = made.into_iter().rev();
     let mut first = described(made.next().unwrap_or_default(), guest)?;
     first.others = made.collect();
-    first.site().map_err(Failure::new)
+    Ok(first)
 }
 
 /// The guest with what `const GUEST` says about it.
 fn described(guest: Declared, members: &Map<String, Value>) -> Result<Declared, Failure> {
-    let described: Declared = serde_json::from_value(Value::Object(members.clone()))
-        .map_err(|error| Failure::new(format!("`const GUEST`: {error}")))?;
+    let described = Declared::read(Value::Object(members.clone()))?;
     let Declared { id, name, ip, params, roles, features, app, .. } = guest;
     Ok(Declared { id, name, ip, params, roles, features, app, ..described })
 }

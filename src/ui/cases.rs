@@ -19,8 +19,8 @@ pub struct Case<'a> {
     pub elapsed: Duration,
 }
 
-/// All cases; those that passed by name only with `every`.
-pub fn render(cases: &[Case<'_>], every: bool) -> String {
+/// All cases that were run, how many were `left` and how long it `took`; those that passed by name only with `every`.
+pub fn render(cases: &[Case<'_>], (left, took): (usize, Duration), every: bool) -> String {
     let mut text = String::new();
     for case in cases {
         match case.failure {
@@ -36,7 +36,7 @@ pub fn render(cases: &[Case<'_>], every: bool) -> String {
         }
     }
     let failed = cases.iter().filter(|case| case.failure.is_some()).count();
-    let took: Duration = cases.iter().map(|case| case.elapsed).sum();
-    text.push_str(&format!("{} passed, {failed} failed in {}\n", cases.len() - failed, time::short(took)));
+    let left = if left > 0 { format!(", {left} not run") } else { String::new() };
+    text.push_str(&format!("{} passed, {failed} failed{left} in {}\n", cases.len() - failed, time::short(took)));
     text
 }

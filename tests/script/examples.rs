@@ -182,8 +182,10 @@ fn examples_of_tests_and_helpers_pass() {
     write(dir.path(), "features/examples.rhai", &super::stage::feature("", "").replace("\"x\"", "\"examples\""));
     write(dir.path(), "features/examples.test.rhai", &cases.join("\n"));
     let (library, _) = Library::load(&Roots::only(dir.path()));
-    let results =
-        testing::run(&library, &testing::Request { names: vec!["examples".to_owned()], ..Default::default() });
+    let results = testing::run(
+        &library,
+        &testing::Request { select: vec![testing::Selection::read("examples")], ..Default::default() },
+    );
     assert!(results.findings.is_empty(), "{}", phoenix::ui::findings::render(&results.findings, true));
     let failed: Vec<_> = results.cases.iter().filter(|case| case.failure.is_some()).collect();
     assert!(failed.is_empty(), "{failed:#?}");

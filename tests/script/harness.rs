@@ -67,7 +67,7 @@ fn test_tells_what_ran() {
             "x test_installs: passed",
             "x test_fails_here: \"world\" is not \"mars\"",
             "x test_needs_its_parameter: passed",
-            "x test_tells_what_ran: nothing that ran fits `install curl` (in this order)",
+            "x test_tells_what_ran: nothing that ran fits `install curl`",
         ]
     );
     let failed = results.cases[2].failure.as_ref().unwrap();

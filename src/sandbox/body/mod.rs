@@ -41,7 +41,6 @@ pub use change::{BodyChange, Misfit};
 pub use data::{Data, hex, sha256};
 pub use layers::{BadLayers, Layers, Saved};
 pub use packages::Installed;
-pub(in crate::sandbox) use sources::unreachable_mirror;
 pub use state::Power;
 pub use template::Template;
 pub(in crate::sandbox) use unit_file::UNIT_DIRS;

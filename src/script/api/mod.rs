@@ -1,6 +1,7 @@
 //! What scripts can call. Every verb is one entry of a table: its [`Signature`] and what it does. The tables are
 //! registered with engines here and read by the checks, so that both know the same names, options and types.
 
+mod asserts;
 mod compose;
 mod control;
 mod exec;
@@ -16,6 +17,7 @@ pub mod signature;
 mod system;
 mod test;
 mod text;
+mod trouble;
 
 use std::any::TypeId;
 use std::sync::{Arc, LazyLock};
@@ -76,7 +78,11 @@ const RUN: &[Table<Arc<Run>>] = &[
 const MODEL: &[Table<Calling>] = &[table("The modelled machine", model::VERBS)];
 
 /// Tables of script tests.
-const TEST: &[Table<Case>] = &[table("Tests", test::VERBS)];
+const TEST: &[Table<Case>] = &[
+    table("Tests: guests", test::VERBS),
+    table("Tests: asserts", asserts::VERBS),
+    table("Tests: what goes wrong", trouble::VERBS),
+];
 
 static FOR_RUNS: LazyLock<Arc<Module>> = LazyLock::new(|| Arc::new(module(RUN)));
 static FOR_MODELS: LazyLock<Arc<Module>> = LazyLock::new(|| Arc::new(module(MODEL)));

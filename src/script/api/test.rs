@@ -1,19 +1,20 @@
-//! What script tests can call: guests, what became of them, and asserts.
+//! What script tests can call: guests, and what became of them.
 
 use std::sync::Arc;
 
 use rhai::Dynamic;
 use serde_json::{Value, json};
 
+use super::asserts::state;
 use super::given::{from_json, to_json};
 use super::signature::{Kind, Parameter, Signature, Type, optional, required};
 use super::{Given, Verb, verb};
+use crate::event::Failure;
 use crate::machine::File;
-use crate::model::fits;
-use crate::op::Op;
-use crate::script::error::{Raised, ScriptError, Thrown};
-use crate::script::harness::{Case, StagedGuest};
+use crate::script::error::{Ended, Raised, ScriptError, Thrown};
+use crate::script::harness::Case;
 use crate::script::run::{Entry, ScriptReport};
+use crate::script::staged::StagedGuest;
 use crate::secret::Sealed;
 
 /// A guest in a test's hand.
@@ -21,34 +22,45 @@ use crate::secret::Sealed;
 pub(crate) struct TestGuest(Arc<dyn StagedGuest>);
 
 const ON: &[Type] = &[Type::TestGuest];
-const PATH: Parameter = required("path", Kind::Path, "where in the guest");
-const SCRIPT: Parameter = required("script", Kind::Text, "a feature or an app");
-const PARAMS: Parameter = optional("params", Kind::Map, "its parameters, over its fallbacks");
+pub(super) const PATH: Parameter = required("path", Kind::Path, "where in the guest");
+pub(super) const SCRIPT: Parameter = required("script", Kind::Text, "a feature or an app");
+pub(super) const PARAMS: Parameter = optional("params", Kind::Map, "its parameters, over its fallbacks");
+
+/// What `apply` answers.
+const REPORT: Type = Type::Record(&["changed", "skipped", "published"]);
+
+/// What a guest is, as data.
+const GUEST: &[Parameter] = &[
+    optional("kind", Kind::Text, "`lxc`, `vm` or `node`; a container if not given"),
+    optional("os", Kind::Text, "`debian-12`, `debian-13` or `ubuntu-24.04`; Debian 13 if not given"),
+    optional("id", Kind::Int, "its id; 200 and on if not given"),
+    optional("name", Kind::Text, "its host name; `guest` if not given"),
+    optional("ip", Kind::Text, "its address with prefix; `192.0.2.200/24` if not given"),
+    optional("template", Kind::Text, "volume id of the template that it is made from; that of its system if not given"),
+    optional("features", Kind::Texts, "features that it is declared with"),
+    optional("app", Kind::Text, "its app"),
+    optional("params", Kind::Map, "parameters of its features by their names, as declared"),
+    optional("applied", Kind::Texts, "features that were applied to it before, with `params`"),
+    optional("gpus", Kind::Data, "numbers of the node's GPUs that it sees"),
+    optional("config", Kind::Map, "its declaration as `guest.config` shows it"),
+    optional("roles", Kind::Texts, "its roles"),
+    optional("service", Kind::Text, "name that the router publishes it as"),
+    optional("packages", Kind::Texts, "packages that are installed already"),
+    optional("users", Kind::Map, "users that are there already: `#{ name: #{ groups, home, shell, system } }`"),
+    optional("files", Kind::Map, "files that are there already: path and text, or `#{ text, mode, owner, group }`"),
+    optional("units", Kind::Map, "units that are there already: `#{ \"x.service\": #{ content, running, enabled } }`"),
+    optional("artifacts", Kind::Contents, "artifacts that somebody has published: name and value"),
+    optional("secrets", Kind::Contents, "secrets that the node keeps: name and value"),
+    optional("running", Kind::Bool, "whether it runs; `true` if not given"),
+    optional("others", Kind::Data, "other declared guests, which do not exist: a list of maps like this one"),
+    optional("domain", Kind::Text, "internal DNS suffix; `example.org` if not given"),
+    optional("strict", Kind::Bool, "whether a program that nobody models fails; `true` if not given"),
+];
 
 pub(super) const VERBS: &[Verb<Case>] = &[
     verb(
         Signature::function("guest", "A running guest of the test's own.")
-            .options(&[
-                optional("id", Kind::Int, "its id; 200 if not given"),
-                optional("name", Kind::Text, "its host name; `guest` if not given"),
-                optional("ip", Kind::Text, "its address with prefix; `192.0.2.200/24` if not given"),
-                optional(
-                    "template",
-                    Kind::Text,
-                    "volume id of the template that it is made from; Debian 13 if not given",
-                ),
-                optional("features", Kind::Texts, "features that it is declared with"),
-                optional("app", Kind::Text, "its app"),
-                optional("gpus", Kind::Data, "numbers of the node's GPUs that it sees"),
-                optional("config", Kind::Map, "its declaration as `guest.config` shows it"),
-                optional("roles", Kind::Texts, "its roles"),
-                optional("service", Kind::Text, "name that the router publishes it as"),
-                optional("packages", Kind::Texts, "packages that are installed already"),
-                optional("files", Kind::Contents, "files that are there already: path and text"),
-                optional("artifacts", Kind::Contents, "artifacts that somebody has published: name and value"),
-                optional("others", Kind::Data, "other declared guests: a list of maps like this one"),
-                optional("domain", Kind::Text, "internal DNS suffix; `example.org` if not given"),
-            ])
+            .options(GUEST)
             .returns(Type::TestGuest)
             .errors(&["when an option makes no sense: a wrong id or address, a template that nobody models"])
             .example(
@@ -56,31 +68,82 @@ pub(super) const VERBS: &[Verb<Case>] = &[
 assert_eq(g.read("/etc/motd"), "hello");"#,
             ),
         |given| {
-            let mut declared = serde_json::Map::new();
+            let mut described = serde_json::Map::new();
             for option in given.signature.options {
                 if let Some(value) = given.dynamic(option.name) {
-                    declared.insert(option.name.to_owned(), to_json(&value)?);
+                    described.insert(option.name.to_owned(), to_json(&value)?);
                 }
             }
-            let made = (given.run.maker)(Value::Object(declared)).map_err(|problem| Thrown::new("guest", problem))?;
-            Ok(Dynamic::from(TestGuest(made)))
+            let mut made = (given.run.maker)(vec![Value::Object(described)]).map_err(failure)?;
+            Ok(made.pop().map_or(Dynamic::UNIT, |guest| Dynamic::from(TestGuest(guest))))
+        },
+    ),
+    verb(
+        Signature::function("guests", "Guests on one node, which read each other's artifacts: a map of them by name.")
+            .takes(&[required("described", Kind::Map, "name and what `guest` takes, of each")])
+            .returns(Type::Map)
+            .errors(&["as `guest`"])
+            .example(
+                r#"let all = guests(#{ ca: #{ ip: "192.0.2.3/24" }, web: #{} });
+all.ca.apply("step_ca");
+all.web.apply("trusted_ca");
+assert(all.web.exists("/usr/local/share/ca-certificates"));"#,
+            ),
+        |given| {
+            let Some(Value::Object(described)) = given.data("described")? else { return Ok(Dynamic::UNIT) };
+            let names: Vec<String> = described.keys().cloned().collect();
+            let described = described.into_iter().map(|(name, mut guest)| {
+                if let Value::Object(members) = &mut guest {
+                    members.entry("name").or_insert(Value::String(name));
+                }
+                guest
+            });
+            let made = (given.run.maker)(described.collect()).map_err(failure)?;
+            let made = made.into_iter().map(|guest| Dynamic::from(TestGuest(guest)));
+            Ok(Dynamic::from_map(names.into_iter().map(Into::into).zip(made).collect()))
         },
     ),
     verb(
         Signature::method(ON, "apply", "Applies a script. Answers `#{ changed, skipped, published }`.")
             .takes(&[SCRIPT, PARAMS])
-            .returns(Type::Record(&["changed", "skipped", "published"]))
+            .returns(REPORT)
             .errors(&["as the script does", "when a parameter is unknown, missing or of another type"])
             .example(
                 r#"let g = guest(#{});
 assert(g.apply("base_setup", #{ extra_packages: ["nginx"] }).changed);
 assert(!g.apply("base_setup", #{ extra_packages: ["nginx"] }).changed);"#,
             ),
+        |given| run(given, Entry::Apply).map(told),
+    ),
+    verb(
+        Signature::method(
+            ON,
+            "apply_twice",
+            "Applies a script, and once more: neither that nor a rehearsal of it may change anything. Answers as `apply`.",
+        )
+        .takes(&[SCRIPT, PARAMS])
+        .returns(REPORT)
+        .errors(&["as the script does", "when the second time changes something"])
+        .example(r#"assert(guest(#{}).apply_twice("base_setup").changed);"#),
         |given| {
             let report = run(given, Entry::Apply)?;
-            let published: Vec<String> = report.published.into_iter().map(|artifact| artifact.name).collect();
-            Ok(from_json(&json!({ "changed": report.changed, "skipped": report.skipped, "published": published })))
+            unchanged(given)?;
+            Ok(told(report))
         },
+    ),
+    verb(
+        Signature::method(
+            ON,
+            "assert_unchanged",
+            "Applies a script: neither that nor a rehearsal of it may change anything.",
+        )
+        .takes(&[SCRIPT, PARAMS])
+        .errors(&["as the script does", "when it changes something"])
+        .example(
+            r#"let g = guest(#{ applied: ["base_setup"] });
+g.assert_unchanged("base_setup");"#,
+        ),
+        |given| unchanged(given).map(|()| Dynamic::UNIT),
     ),
     verb(
         Signature::method(ON, "health", "Asks a script for the guest's health; an unhealthy one is an error.")
@@ -155,12 +218,8 @@ assert(g.has_package("nginx"));"#,
 assert(g.unit_is_active("nginx.service"));"#,
             ),
         |given| {
-            let machine = guest(given)?.machine().clone();
-            let answer = machine.host().perform(machine.place(), &[Op::Units { names: vec![given.text("name")?] }])?;
-            let active = answer.into_iter().any(|answer| {
-                matches!(answer, Ok(crate::op::OpValue::Units(units)) if units.iter().any(|unit| unit.active == "active"))
-            });
-            Ok(active.into())
+            let state = state(&guest(given)?.machine(), &given.text("name")?)?;
+            Ok((state.active == "active").into())
         },
     ),
     verb(
@@ -184,103 +243,9 @@ assert(g.log().some(|line| line.contains("locale")));"#,
             ),
         |given| Ok(guest(given)?.did().into_iter().map(Dynamic::from).collect::<rhai::Array>().into()),
     ),
-    verb(
-        Signature::method(ON, "assert_ran", "Fails unless lines of the log fit these patterns, in this order.")
-            .takes(&[required("patterns", Kind::Texts, "patterns of `*` and `?`")])
-            .errors(&["when no line fits the next pattern"])
-            .example(
-                r#"let g = guest(#{});
-g.apply("base_setup", #{ extra_packages: ["nginx"] });
-g.assert_ran(["install *nginx*"]);"#,
-            ),
-        |given| {
-            let did = guest(given)?.did();
-            let mut rest = did.iter();
-            for pattern in given.texts("patterns")? {
-                if !rest.any(|line| fits(&pattern, line)) {
-                    let mut thrown =
-                        Thrown::new("assert", format!("nothing that ran fits `{pattern}` (in this order)"));
-                    thrown.output = Some(did.join("\n"));
-                    return Err(thrown.into());
-                }
-            }
-            Ok(Dynamic::UNIT)
-        },
-    ),
-    verb(
-        Signature::function("assert", "Fails unless something is true.")
-            .takes(&[
-                required("condition", Kind::Bool, "what must be true"),
-                optional("message", Kind::Any, "what is wrong otherwise"),
-            ])
-            .errors(&["when the condition is false"])
-            .example(r#"assert(1 + 1 == 2, "sums are wrong");"#),
-        |given| match given.maybe_bool("condition") {
-            Some(true) => Ok(Dynamic::UNIT),
-            _ => {
-                let message = if given.has("message") { given.raw_text("message") } else { "not true".to_owned() };
-                Err(Thrown::new("assert", message).into())
-            }
-        },
-    ),
-    verb(
-        Signature::function("assert_eq", "Fails unless two values are equal.")
-            .takes(&[required("left", Kind::Any, "one"), required("right", Kind::Any, "the other")])
-            .errors(&["when they differ"])
-            .example("assert_eq([1, 2], [1, 2]);"),
-        |given| {
-            let (left, right) = (shown(given, "left")?, shown(given, "right")?);
-            if left == right {
-                return Ok(Dynamic::UNIT);
-            }
-            Err(Thrown::new("assert", format!("{left} is not {right}")).into())
-        },
-    ),
-    verb(
-        Signature::function("assert_throws", "Fails unless a closure fails with a message that holds a text.")
-            .takes(&[
-                required("closure", Kind::Function, "what must fail"),
-                optional("text", Kind::Text, "part of the message"),
-            ])
-            .errors(&["when the closure does not fail, or fails with another message"])
-            .example(
-                r#"let g = guest(#{});
-assert_throws(|| g.health("docker"), "the daemon does not answer");"#,
-            ),
-        |given| {
-            let wanted = given.text("text")?;
-            let found = match given.call("closure") {
-                Ok(_) => return Err(Thrown::new("assert", "nothing failed").into()),
-                Err(Raised::Script(error)) => message(&error),
-                Err(Raised::Error(thrown)) => thrown.message,
-                Err(ended) => return Err(ended),
-            };
-            if found.contains(&wanted) {
-                return Ok(Dynamic::UNIT);
-            }
-            Err(Thrown::new("assert", format!("it failed otherwise: {found}")).into())
-        },
-    ),
 ];
 
-/// The message of whatever a closure failed with.
-fn message(error: &rhai::EvalAltResult) -> String {
-    use rhai::EvalAltResult::{ErrorInFunctionCall, ErrorRuntime};
-    match error {
-        ErrorInFunctionCall(_, _, inner, _) => message(inner),
-        ErrorRuntime(token, _) => match token.read_lock::<Thrown>() {
-            Some(thrown) => thrown.message.clone(),
-            None => token.to_string(),
-        },
-        other => other.to_string(),
-    }
-}
-
-fn shown(given: &Given<Case>, name: &'static str) -> Result<Value, Raised> {
-    to_json(&given.dynamic(name).unwrap_or_default())
-}
-
-fn guest(given: &Given<Case>) -> Result<Arc<dyn StagedGuest>, Raised> {
+pub(super) fn guest(given: &Given<Case>) -> Result<Arc<dyn StagedGuest>, Raised> {
     match given.subject.read_lock::<TestGuest>() {
         Some(guest) => Ok(Arc::clone(&guest.0)),
         None => Err(Thrown::invalid("called on something else than `guest(#{...})`").into()),
@@ -289,20 +254,54 @@ fn guest(given: &Given<Case>) -> Result<Arc<dyn StagedGuest>, Raised> {
 
 fn run(given: &Given<Case>, entry: Entry) -> Result<ScriptReport, Raised> {
     let params = given.data("params")?.unwrap_or_default();
-    guest(given)?.run(entry, &given.text("script")?, &params).map_err(|error| match error {
-        ScriptError::Interrupted => Raised::End(crate::script::error::Ended::Interrupted),
-        other => {
-            let failure = other.failure();
-            let parts = [failure.output, failure.trace];
-            Raised::Error(Thrown {
-                kind: "script",
-                message: failure.message,
-                command: failure.command,
-                output: Some(parts.into_iter().flatten().collect::<Vec<_>>().join("\n"))
-                    .filter(|text| !text.is_empty()),
-                code: None,
-                hint: failure.hint,
-            })
-        }
+    guest(given)?.run(entry, &given.text("script")?, &params).map_err(ended)
+}
+
+/// Why a script did not come to its end, inside of a test.
+fn ended(error: ScriptError) -> Raised {
+    match error {
+        ScriptError::Interrupted => Raised::End(Ended::Interrupted),
+        other => failure(other.failure()),
+    }
+}
+
+/// A failure as the error of a verb.
+pub(super) fn failure(failure: Failure) -> Raised {
+    let parts = [failure.output, failure.trace];
+    Raised::Error(Thrown {
+        kind: "script",
+        message: failure.message,
+        command: failure.command,
+        output: Some(parts.into_iter().flatten().collect::<Vec<_>>().join("\n")).filter(|text| !text.is_empty()),
+        code: None,
+        hint: failure.hint,
     })
+}
+
+/// A script's report as tests see it.
+fn told(report: ScriptReport) -> Dynamic {
+    let published: Vec<String> = report.published.into_iter().map(|artifact| artifact.name).collect();
+    from_json(&json!({ "changed": report.changed, "skipped": report.skipped, "published": published }))
+}
+
+/// Fails if applying a script changes something now, or a rehearsal says that it would.
+fn unchanged(given: &Given<Case>) -> Result<(), Raised> {
+    let (guest, script) = (guest(given)?, given.text("script")?);
+    let params = given.data("params")?.unwrap_or_default();
+    let before = guest.did().len();
+    let rehearsed = match guest.rehearse(&script, &params) {
+        // It depends on what cannot be known beforehand: that predicts nothing.
+        Err(ScriptError::Unknown { .. }) => ScriptReport::default(),
+        other => other.map_err(ended)?,
+    };
+    let report = guest.run(Entry::Apply, &script, &params).map_err(ended)?;
+    let did = guest.did().split_off(before);
+    let problem = match () {
+        () if report.changed || !did.is_empty() => format!("`{script}` still changes something"),
+        () if rehearsed.changed => format!("a rehearsal of `{script}` predicts a change, and there is none"),
+        () => return Ok(()),
+    };
+    let output = Some(did.join("\n")).filter(|text| !text.is_empty());
+    let hint = Some("guard `exec`, and compare before writing: verbs do so by themselves".to_owned());
+    Err(Thrown { output, hint, ..Thrown::new("assert", problem) }.into())
 }

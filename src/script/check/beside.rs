@@ -6,8 +6,12 @@ use super::structure::{answer_keys, signature};
 use super::visit::Checker;
 use crate::finding::did_you_mean;
 use crate::model::RealRun;
+use crate::script::harness::{TABLES, TEST};
 use crate::script::models::ANSWER_KEYS;
 use crate::script::syntax::Expr;
+
+/// What `const GUEST` may say about the guest of the case that every script has.
+const OF_THE_ENGINE: [&str; 9] = ["kind", "os", "template", "gpus", "config", "service", "domain", "secrets", "strict"];
 
 /// Checks a program model.
 pub(super) fn model(checker: &mut Checker) {
@@ -35,14 +39,44 @@ pub(super) fn model(checker: &mut Checker) {
 /// Checks a test file.
 pub(super) fn test(checker: &mut Checker) {
     let syntax = &checker.script.syntax;
-    for function in syntax.functions.iter().filter(|function| function.name.starts_with("test_")) {
+    let tables = syntax.constants.iter().find(|constant| constant.name == TABLES);
+    let tables: &[(String, Position, Expr)] = match tables.map(|constant| &constant.value) {
+        Some(Expr::Map(entries, _)) => entries,
+        _ => &[],
+    };
+    for function in syntax.functions.iter().filter(|function| function.name.starts_with(TEST)) {
         let name = &function.name;
-        if !function.params.is_empty() {
-            let problem = format!("`{name}` is never run: a test has no parameters");
-            checker.error("signature", function.at, problem, Some(format!("write `fn {name}()`")));
-        } else if function.private {
-            let problem = format!("`{name}` must not be private");
-            checker.error("signature", function.at, problem, Some("leave `private` out".to_owned()));
+        let table = &name[TEST.len()..];
+        let has_table = tables.iter().any(|(key, ..)| key == table);
+        let problem = match function.params.len() {
+            _ if function.private => (format!("`{name}` must not be private"), "leave `private` out".to_owned()),
+            0 | 1 if (function.params.len() == 1) == has_table => continue,
+            1 => (
+                format!("`{name}` is never run: there are no rows for it"),
+                format!("write `fn {name}()`, or a table: `const CASES = #{{ {table}: #{{ \"name\": ... }} }}`"),
+            ),
+            0 => {
+                (format!("`{name}` does not take the rows that `CASES` has for it"), format!("write `fn {name}(row)`"))
+            }
+            _ => {
+                (format!("`{name}` is never run: a test has no parameters, or one row"), format!("write `fn {name}()`"))
+            }
+        };
+        checker.error("signature", function.at, problem.0, Some(problem.1));
+    }
+    for (key, at, rows) in tables {
+        let name = format!("{TEST}{key}");
+        if !syntax.defines(&name) {
+            let tests = syntax.functions.iter().filter_map(|function| function.name.strip_prefix(TEST));
+            let hint = match did_you_mean(key, tests) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("write `fn {name}(row)`"),
+            };
+            checker.error("signature", *at, format!("there is no `{name}` that takes these rows"), Some(hint));
+        }
+        if !matches!(rows.literal(), Some(serde_json::Value::Object(_))) {
+            let hint = Some("`#{ \"name of the row\": ... }`, made of literals".to_owned());
+            checker.error("signature", *at, "rows are a map by their names".to_owned(), hint);
         }
     }
     for constant in &syntax.constants {
@@ -52,6 +86,13 @@ pub(super) fn test(checker: &mut Checker) {
             ("GUEST", _) => {
                 let guest = checker.vocabulary.function("guest").expect("the table of tests has `guest`");
                 let known: Vec<&str> = guest.options.iter().map(|option| option.name).collect();
+                let not_ours = |key: &str| known.contains(&key) && !OF_THE_ENGINE.contains(&key);
+                for (key, at, _) in entries.iter().filter(|(key, ..)| not_ours(key)) {
+                    let problem =
+                        format!("`GUEST` cannot say `{key}`: the engine makes this guest, as it would be made anew");
+                    let hint = format!("say it where a test makes its own: `guest(#{{ {key}: ... }})`");
+                    checker.error("unknown-option", *at, problem, Some(hint));
+                }
                 known_members(checker, "`guest`", entries, &known);
             }
             ("REAL", spec) => {

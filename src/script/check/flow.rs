@@ -7,8 +7,21 @@ use crate::script::api::signature::{Signature, Type};
 use crate::script::syntax::{Expr, Leave, Link, Node, Stmt};
 
 /// Functions of ours that are worth a call whoever looks at the answer.
-const WORTH_CALLING: [&str; 10] =
-    ["http", "secret", "artifact", "parse_json", "provisioner", "retry", "double", "apply", "remove", "guest"];
+const WORTH_CALLING: [&str; 13] = [
+    "http",
+    "secret",
+    "artifact",
+    "parse_json",
+    "provisioner",
+    "retry",
+    "double",
+    "apply",
+    "apply_twice",
+    "apply_killed_everywhere",
+    "remove",
+    "guest",
+    "guests",
+];
 
 /// Functions of the language that do nothing but answer.
 const ANSWERING: [&str; 18] = [

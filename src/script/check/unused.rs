@@ -8,6 +8,7 @@ use super::structure::ENTRIES;
 use super::visit::{Checker, Role};
 use crate::finding::did_you_mean;
 use crate::model::{ScriptKind, ScriptSpec};
+use crate::script::harness::TABLES;
 use crate::script::metadata;
 use crate::script::run::Entry;
 use crate::script::syntax::Expr;
@@ -57,7 +58,7 @@ pub(super) fn names(checker: &mut Checker) {
         Role::Script => &["FEATURE", "APP"],
         Role::Module => &[],
         Role::Model => &["MODEL"],
-        Role::Test => &["PARAMS", "GUEST", "REAL"],
+        Role::Test => &["PARAMS", "GUEST", "REAL", TABLES],
     };
     let mut used = checker.seen.constants.clone();
     for constant in &syntax.constants {

@@ -97,7 +97,9 @@ impl Checker<'_> {
                 }
             }
             "has_feature" | "with_feature" => self.feature(args.first()),
-            "apply" | "health" | "remove" if self.role == Role::Test && !self.meant_to_fail => {
+            "apply" | "apply_twice" | "apply_killed_everywhere" | "assert_unchanged" | "health" | "remove"
+                if self.role == Role::Test && !self.meant_to_fail =>
+            {
                 self.tested(args.first(), args.get(1));
             }
             _ => {}

@@ -51,7 +51,8 @@ impl Around {
         let mut params = file.map(TestFile::params).unwrap_or_default();
         params.extend(wanted.params.clone());
         let guest = file.map(TestFile::guest).unwrap_or_default();
-        let mut site = twice::site(library, (spec.kind, &spec.name), &params, &guest)?;
+        let declared = twice::declared(library, (spec.kind, &spec.name), &params, &guest)?;
+        let mut site = declared.site().map_err(Failure::new)?;
         let (id, guest) = site.guests.first_mut().ok_or_else(|| Failure::new("a site without guests"))?;
         let id = *id;
         for name in guest.features.iter().filter(|name| **name != spec.name) {

@@ -6,22 +6,29 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::{find, real};
-use crate::cli::{Exit, Globals, failure, session};
-use crate::finding::Severity;
-use crate::script::{Covered, percent};
-use crate::testing::{self, Request, lcov};
+use crate::cli::{Exit, Globals, Refusal, failure, interrupt, session};
+use crate::finding::{Finding, Severity, did_you_mean};
+use crate::script::{Covered, Library, percent};
+use crate::testing::{self, Listed, Request, Selection, Suite, lcov};
 use crate::ui;
+use crate::ui::progress::{Form, Progress, Verbosity};
 
 /// What `phoenix feature test` takes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   phoenix feature test
+  phoenix feature test docker 'step_ca::*password*'   cases whose name fits, or has this in it
+  phoenix feature test docker --list                  the cases, without running them
   phoenix feature test docker traefik --coverage
   phoenix feature test --lcov coverage.info && genhtml coverage.info -o coverage
-  phoenix feature test --fail-under 90     exit 1 if a script has less of its lines run")]
+  phoenix feature test --fail-under 90                exit 1 if fewer lines of a file ran")]
 pub struct Args {
-    /// Names of features and apps
+    /// Features and apps, or cases of them: NAME::CASE
+    #[arg(value_name = "NAME[::CASE]")]
     pub names: Vec<String>,
+    /// Only tell which cases there are
+    #[arg(long)]
+    pub list: bool,
     /// Tell which lines of the scripts, their modules and their models ran
     #[arg(long)]
     pub coverage: bool,
@@ -38,17 +45,25 @@ pub struct Args {
 /// Runs them.
 ///
 /// # Errors
-/// When there is no such script, or the tracefile cannot be written.
+/// When there is no such script or no such case, or the tracefile cannot be written.
 pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
     let (library, _) = session::library(globals);
-    for name in &args.names {
-        find(library.catalogue(), name)?;
+    let select: Vec<Selection> = args.names.iter().map(|word| Selection::read(word)).collect();
+    for selection in &select {
+        find(library.catalogue(), &selection.script)?;
     }
     if args.in_containers.real {
         return real::run(globals, &library, &args.names, &args.in_containers);
     }
     let coverage = args.coverage || args.lcov.is_some() || args.fail_under.is_some();
-    let results = testing::run(&library, &Request { names: args.names.clone(), coverage });
+    let progress = Progress::new(Form::Plain, Verbosity::Normal);
+    let interrupt = interrupt::watch(&progress);
+    let suite = Suite::load(&library, &Request { select: select.clone(), coverage, interrupt });
+    require_cases(&library, &suite, &select)?;
+    if args.list {
+        return Ok(list(globals, &suite));
+    }
+    let results = suite.run();
     let covered = results.coverage.as_deref().unwrap_or_default();
     if globals.json {
         let mut document = document(&results);
@@ -60,6 +75,7 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
         failure::print_findings(&results.findings, false);
         ui::print::result(&ui::cases::render(
             &results.cases.iter().map(shown).collect::<Vec<_>>(),
+            (results.left, results.elapsed),
             globals.verbose > 0,
         ));
         if coverage {
@@ -73,12 +89,48 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
     if !low.is_empty() && !globals.json {
         ui::print::note(&format!("too few lines ran in {}\n", low.join(", ")));
     }
-    let wrong = results.findings.iter().any(|finding| finding.severity == Severity::Error);
-    Ok(match (wrong, results.passed() && low.is_empty()) {
+    if results.left > 0 {
+        return Ok(Exit::Interrupted);
+    }
+    Ok(match (is_wrong(&results.findings), results.passed() && low.is_empty()) {
         (true, _) => Exit::Invalid,
         (false, true) => Exit::Fine,
         (false, false) => Exit::Failed,
     })
+}
+
+/// Refuses a selection that no case fits, unless files are wrong, which is told then.
+fn require_cases(library: &Library, suite: &Suite, select: &[Selection]) -> Result<()> {
+    let cases = suite.cases();
+    let fits = |selection: &&Selection| cases.iter().any(|listed| selection.takes(&listed.script, &listed.case));
+    let Some(nobody) = select.iter().find(|selection| !fits(selection)) else { return Ok(()) };
+    let Some(case) = nobody.case.as_ref().filter(|_| !is_wrong(suite.findings())) else { return Ok(()) };
+    let whole = Selection { case: None, ..nobody.clone() };
+    let all = Suite::load(library, &Request { select: vec![whole], ..Request::default() }).cases();
+    let hint = match did_you_mean(case, all.iter().map(|listed| listed.case.as_str())) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("`phoenix feature test {} --list` shows all", nobody.script),
+    };
+    Err(Refusal::usage(format!("no case of `{}` fits `{case}`", nobody.script)).hint(hint).into())
+}
+
+fn is_wrong(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.severity == Severity::Error)
+}
+
+/// Tells which cases there are.
+fn list(globals: &Globals, suite: &Suite) -> Exit {
+    let cases = suite.cases();
+    if globals.json {
+        let told = |Listed { kind, script, case }: &Listed| json!({ "script": script, "kind": kind, "case": case });
+        let findings: Vec<_> = suite.findings().iter().map(ui::findings::json).collect();
+        ui::print::document(&json!({ "cases": cases.iter().map(told).collect::<Vec<_>>(), "findings": findings }));
+    } else {
+        failure::print_findings(suite.findings(), false);
+        let lines = cases.iter().map(|listed| format!("{}::{}\n", listed.script, listed.case));
+        ui::print::result(&lines.collect::<String>());
+    }
+    if is_wrong(suite.findings()) { Exit::Invalid } else { Exit::Fine }
 }
 
 fn document(results: &testing::Results) -> Value {
@@ -94,7 +146,9 @@ fn document(results: &testing::Results) -> Value {
         })
         .collect();
     let findings: Vec<_> = results.findings.iter().map(ui::findings::json).collect();
-    json!({ "cases": cases, "findings": findings })
+    json!({
+        "cases": cases, "findings": findings, "not_run": results.left, "seconds": results.elapsed.as_secs_f64(),
+    })
 }
 
 fn shown(case: &testing::CaseResult) -> ui::cases::Case<'_> {
