@@ -55,7 +55,7 @@ assert_throws(|| g.health("docker"), "no such socket");"#,
             .example(
                 r#"let g = guest(#{});
 g.fail_next("apt");
-assert_throws(|| g.apply("docker"), "the package mirror cannot be reached");
+assert_throws(|| g.apply("docker"), "the package mirror cannot be resolved");
 assert(g.apply("docker").changed);"#,
             ),
         |given| trouble(given, Trouble::Next(given.text("what")?)),
@@ -76,7 +76,7 @@ g.apply("step_ca");"#,
         Signature::method(ON, "lose_mirror", "No package mirror answers any more.").example(
             r#"let g = guest(#{});
 g.lose_mirror();
-assert_throws(|| g.apply("docker"), "the package mirror cannot be reached");"#,
+assert_throws(|| g.apply("docker"), "the package mirror cannot be resolved");"#,
         ),
         |given| trouble(given, Trouble::NoMirror),
     ),
