@@ -14,6 +14,7 @@ pub mod event;
 pub mod finding;
 pub mod host;
 pub mod lab;
+pub mod lsp;
 pub mod machine;
 pub mod manual;
 pub mod model;

@@ -1,5 +1,6 @@
 //! The program as its users start it: whole processes, exit codes, streams.
 
+mod bad_scripts;
 mod one_command;
 mod shell;
 mod terminal;

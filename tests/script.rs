@@ -2,12 +2,16 @@
 
 #[path = "script/coverage.rs"]
 mod coverage;
+#[path = "script/edit.rs"]
+mod edit;
 #[path = "script/examples.rs"]
 mod examples;
 #[path = "script/gotchas.rs"]
 mod gotchas;
 #[path = "script/harness.rs"]
 mod harness;
+#[path = "script/hostile.rs"]
+mod hostile;
 #[path = "script/lint.rs"]
 mod lint;
 #[path = "script/models.rs"]

@@ -14,6 +14,7 @@ mod engine;
 mod failures;
 mod features;
 mod host;
+mod lsp;
 mod machine;
 mod manual;
 mod pitfalls;

@@ -26,6 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "script",
         &["model", "finding", "secret", "command", "op", "request", "event", "artifact", "host", "machine", "sandbox"],
     ),
+    ("lsp", &["finding", "script"]),
     (
         "engine",
         &[

@@ -111,6 +111,7 @@ pub enum Verb {
     Config(verbs::config::Args),
     Feature(verbs::feature::Args),
     Sandbox(verbs::sandbox::Args),
+    Lsp(verbs::lsp::Args),
     #[command(hide = true)]
     Serve(verbs::serve::Args),
     Completions(verbs::completions::Args),

@@ -55,6 +55,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Verb::Completions(args) => verbs::completions::run(&args),
         Verb::Man(args) => verbs::man::run(&args),
         Verb::Sandbox(args) => verbs::sandbox::run(&globals, &args),
+        Verb::Lsp(args) => verbs::lsp::run(&globals, &args),
         Verb::Serve(args) => verbs::serve::run(&globals, &args),
     }
 }

@@ -1,5 +1,7 @@
 //! `template`: a file made of a template and variables.
 
+use std::io::{self, Write};
+
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
@@ -44,11 +46,34 @@ pub fn filled(name: &str, source: &str, variables: &SealedJson) -> Result<Sealed
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_syntax(whitespace());
-    let render = |variables: &Value| environment.render_named_str(name, source, Serde(variables));
-    match (render(&variables.real), render(&variables.shown)) {
-        (Ok(real), Ok(shown)) => Ok(Sealed::new(real, shown)),
-        // The message names the line and the variable, never a value.
-        (Err(reason), _) | (_, Err(reason)) => Err(error(reason.to_string())),
+    // Messages name the line and the variable, never a value.
+    let template = environment.template_from_named_str(name, source).map_err(|reason| error(reason.to_string()))?;
+    let render = |variables: &Value| {
+        let mut text = Bounded(Vec::new());
+        match template.render_captured_to(Serde(variables), &mut text) {
+            Ok(_) => Ok(String::from_utf8_lossy(&text.0).into_owned()),
+            Err(_) if text.0.len() == LIMIT => Err(error(format!("it grew beyond {LIMIT} bytes"))),
+            Err(reason) => Err(error(reason.to_string())),
+        }
+    };
+    Ok(Sealed::new(render(&variables.real)?, render(&variables.shown)?))
+}
+
+/// Longer no file becomes that is made of a template, in bytes.
+const LIMIT: usize = 16 << 20;
+
+/// Text that is no longer than [`LIMIT`].
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, more: &[u8]) -> io::Result<usize> {
+        let fits = more.len().min(LIMIT - self.0.len());
+        self.0.extend(&more[..fits]);
+        Ok(fits)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

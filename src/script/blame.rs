@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use rhai::{EvalAltResult, Position};
+use rhai::{EvalAltResult, ParseErrorType, Position};
 
+use super::check::Vocabulary;
 use super::error::{Ended, ScriptError, Thrown};
 use super::place::span;
 use super::text::lower_first;
@@ -95,6 +96,13 @@ pub(crate) fn explain(error: Box<EvalAltResult>, scene: &Scene) -> End {
         other => of_language(other),
     };
     let place = (scene.file)(&path).map(|source| Place { span: span(&source, at), source });
+    let mut thrown = thrown;
+    // Where it was ended is not known of what the language itself ends, but where there are loops is.
+    if [ENDLESS, LIMITS].map(Some).contains(&thrown.hint.as_deref())
+        && let Some(loops) = place.as_ref().and_then(|place| loops(&place.source))
+    {
+        thrown.hint = thrown.hint.map(|hint| format!("{hint} ({loops})"));
+    }
     let notes: Vec<String> = frames
         .iter()
         .rev()
@@ -113,6 +121,33 @@ pub(crate) fn explain(error: Box<EvalAltResult>, scene: &Scene) -> End {
     })))
 }
 
+const ENDLESS: &str = "is there a loop that never ends?";
+const LIMITS: &str = "texts hold up to 16 MiB, lists 100 000 items, maps 10 000 keys";
+
+/// The lines of a file in which loops begin.
+fn loops(source: &Source) -> Option<String> {
+    let is_loop = |word: &&str| ["loop", "while", "for", "do", "retry"].contains(word);
+    let words = |line: &str| line.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| is_loop(&word));
+    let code = |line: &str| words(line.split("//").next().unwrap_or_default());
+    let lines: Vec<String> =
+        source.text.lines().zip(1..).filter(|(line, _)| code(line)).map(|(_, number)| number.to_string()).collect();
+    match lines.as_slice() {
+        [] => None,
+        [one] => Some(format!("a loop is in line {one}")),
+        [rest @ .., last] => Some(format!("loops are in lines {} and {last}", rest.join(", "))),
+    }
+}
+
+/// What grew, from rhai's word for it.
+fn data_word(what: &str) -> &'static str {
+    match what {
+        what if what.contains("string") => "a text",
+        what if what.contains("map") => "a map",
+        what if what.contains("array") => "a list",
+        _ => "a value",
+    }
+}
+
 fn shown_function(name: &str) -> String {
     if name.starts_with("anon$") { "in a closure".to_owned() } else { format!("in `{name}`") }
 }
@@ -123,7 +158,12 @@ fn of_language(mut error: EvalAltResult) -> Thrown {
     match &error {
         EvalAltResult::ErrorFunctionNotFound(signature, _) => {
             let name = signature.split([' ', '(']).next().unwrap_or_default();
-            new(format!("`{name}` cannot be called like this: {}", readable_types(signature)))
+            let thrown = new(format!("`{name}` cannot be called like this: {}", readable_types(signature)));
+            let vocabulary = Vocabulary::of_runs();
+            match vocabulary.function(name).or_else(|| vocabulary.anywhere(name).first().copied()) {
+                Some(verb) => thrown.hint(format!("it is called like this: `{}`", verb.shown())),
+                None => thrown,
+            }
         }
         EvalAltResult::ErrorMismatchDataType(wanted, found, _) if !wanted.is_empty() => {
             new(format!("expected a {}, got a {}", type_word(wanted), type_word(found)))
@@ -135,12 +175,17 @@ fn of_language(mut error: EvalAltResult) -> Thrown {
         EvalAltResult::ErrorModuleNotFound(path, _) => new(format!("there is no module `{path}`"))
             .hint("modules are imported from `lib/` in the folder of the features"),
         EvalAltResult::ErrorTooManyOperations(_) => {
-            new("the script ran through 5 million operations".to_owned()).hint("is there a loop that never ends?")
+            new("the script ran through 5 million operations".to_owned()).hint(ENDLESS)
         }
         EvalAltResult::ErrorStackOverflow(_) => new("functions call each other more than 32 levels deep".to_owned())
             .hint("is there a function that calls itself without end?"),
-        EvalAltResult::ErrorDataTooLarge(what, _) => new(format!("{} grew beyond its limit", lower_first(what)))
-            .hint("texts hold up to 16 MiB, lists 100 000 items, maps 10 000 keys"),
+        EvalAltResult::ErrorDataTooLarge(what, _) => {
+            new(format!("{} grew beyond its limit", data_word(what))).hint(LIMITS)
+        }
+        EvalAltResult::ErrorParsing(ParseErrorType::Reserved(name), _) => {
+            new(format!("`{name}` is a reserved word: no function is called so"))
+        }
+        EvalAltResult::ErrorTooManyModules(_) => new("more than 50 modules".to_owned()),
         EvalAltResult::ErrorTooManyVariables(_) => new("more than 2000 variables".to_owned()),
         EvalAltResult::ErrorDataRace(name, _) => {
             new(format!("`{name}` is used by the call and captured by its closure"))
@@ -179,7 +224,7 @@ fn type_word(name: &str) -> &str {
     match name.rsplit("::").next().unwrap_or(name) {
         "i64" => "whole number",
         "f64" => "number",
-        "string" | "ImmutableString" | "&str" => "text",
+        "string" | "ImmutableString" | "&str" | "str | ImmutableString | String" => "text",
         "array" | "Array" => "list",
         "Fn" => "function",
         "Subject" => "guest",

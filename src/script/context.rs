@@ -12,6 +12,7 @@ use super::api::{Answer, Context};
 use super::error::{Ended, Raised, Thrown};
 use super::roots::{Found, RootError};
 use super::run::Entry;
+use super::text::shortened;
 use super::value::Vault;
 use crate::artifact::{Artifact, Artifacts};
 use crate::event::{Event, Stamped};
@@ -68,9 +69,9 @@ impl Run {
         Ok(rhai::Dynamic::from(change))
     }
 
-    /// The text as it may be shown.
+    /// The text as it may be shown: without secrets, and not without end.
     pub fn mask(&self, text: &str) -> String {
-        self.state().vault.mask(text)
+        shortened(self.state().vault.mask(text))
     }
 
     /// A JSON value with the values of its placeholders put in.

@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, LazyLock};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rhai::packages::{Package, StandardPackage};
 use rhai::{Dynamic, Engine, Module, OptimizationLevel, Shared};
 
-use super::error::Ended;
+use super::error::{Ended, Thrown};
 use super::resolver::Resolver;
 use super::{Library, api};
 use crate::host::interrupt::Interrupt;
@@ -75,9 +76,18 @@ pub(crate) fn for_run(tag: Dynamic, interrupt: Interrupt, library: &Library) -> 
     engine
 }
 
-/// An engine for one call of a program model.
+/// Real time that a call of a program model may take, which only computes: a thousand times what the slowest needs.
+const MODEL_TIME: Duration = Duration::from_secs(10);
+
+/// An engine for one call of a program model. Nobody waits for it longer than [`MODEL_TIME`], Ctrl-C or not.
 pub(crate) fn for_model(tag: Dynamic, library: &Library) -> Engine {
-    with(api::for_models(), tag, library)
+    let mut engine = with(api::for_models(), tag, library);
+    let until = Instant::now() + MODEL_TIME;
+    engine.on_progress(move |_| {
+        let late = || Thrown::new("timeout", format!("it did not finish within {} s", MODEL_TIME.as_secs()));
+        (Instant::now() > until).then(|| Dynamic::from(Ended::Lost(Box::new(late()))))
+    });
+    engine
 }
 
 /// An engine for one case of a script test.

@@ -72,7 +72,7 @@ pub struct TestFile {
 impl TestFile {
     /// The test file beside a script, if there is one.
     pub fn load(library: &Library, kind: ScriptKind, name: &str) -> Option<TestFile> {
-        let script = Script::compile(library.beside(kind, name, "test")?);
+        let script = library.beside(kind, name, "test")?;
         let findings = check::test(library, kind, name, &script);
         Some(TestFile { library: library.clone(), script, findings })
     }

@@ -10,7 +10,7 @@ use crate::finding::{Finding, Severity, Source};
 use crate::model::{Catalogue, ScriptKind};
 
 use super::coverage::Recorder;
-use super::roots::{Found, RootError, Roots};
+use super::roots::{Found, RootError, Roots, is_plain};
 use super::syntax::Syntax;
 use super::{ast, check, engine, metadata};
 
@@ -103,7 +103,8 @@ impl Library {
         };
         let mut findings = Vec::new();
         for name in roots.list("features/lib") {
-            if let Some(stem) = name.strip_suffix(".rhai") {
+            // Editors keep `.NAME` and `.#NAME` beside what they work on.
+            if let Some(stem) = name.strip_suffix(".rhai").filter(|stem| !stem.starts_with('.')) {
                 let module = inner.read(&format!("features/lib/{name}"));
                 findings.extend(module.read.iter().cloned());
                 inner.modules.insert(format!("lib/{stem}"), module);
@@ -227,13 +228,19 @@ impl Library {
 
     /// A file of the script's own folder.
     pub(crate) fn asset(&self, kind: ScriptKind, script: &str, path: &str) -> Result<Found, RootError> {
+        if !is_plain(path) {
+            return Err(RootError::Outside(path.to_owned()));
+        }
         self.inner.roots.read(&format!("{}/{script}/{path}", folder(kind)))
     }
 
     /// The file beside a script: `test` or `model`.
-    pub(crate) fn beside(&self, kind: ScriptKind, script: &str, what: &str) -> Option<Arc<Source>> {
-        let found = self.inner.roots.read(&format!("{}/{script}.{what}.rhai", folder(kind))).ok()?;
-        Some(Source::new(found.shown, String::from_utf8_lossy(&found.bytes).into_owned()))
+    pub(crate) fn beside(&self, kind: ScriptKind, script: &str, what: &str) -> Option<Script> {
+        let relative = format!("{}/{script}.{what}.rhai", folder(kind));
+        match self.inner.roots.read(&relative) {
+            Err(RootError::Absent(_)) => None,
+            found => Some(compiled(&relative, found)),
+        }
     }
 
     /// Stems of the files `STEM.WHAT.rhai` of a kind, whether or not there is a script of that name.
@@ -246,13 +253,7 @@ impl Library {
 
 impl Inner {
     fn read(&self, relative: &str) -> Script {
-        match self.roots.read(relative) {
-            Ok(found) => match String::from_utf8(found.bytes) {
-                Ok(text) => Script::compile(Source::new(found.shown, text)),
-                Err(_) => Script::unreadable(found.shown, "this is no UTF-8 text".to_owned()),
-            },
-            Err(error) => Script::unreadable(relative.to_owned(), error.to_string()),
-        }
+        compiled(relative, self.roots.read(relative))
     }
 
     fn add(&mut self, kind: ScriptKind, stem: &str, mut script: Script) -> Vec<Finding> {
@@ -305,6 +306,17 @@ impl Inner {
             add(&name, &bytes);
         }
         super::text::hex(context.finish().as_ref())
+    }
+}
+
+/// A file that was read, compiled.
+fn compiled(relative: &str, found: Result<Found, RootError>) -> Script {
+    match found {
+        Ok(found) => match String::from_utf8(found.bytes) {
+            Ok(text) => Script::compile(Source::new(found.shown, text)),
+            Err(_) => Script::unreadable(found.shown, "this is no UTF-8 text".to_owned()),
+        },
+        Err(error) => Script::unreadable(relative.to_owned(), error.to_string()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::library::{Script, folder};
+use super::library::folder;
 use super::{Library, Models, check};
 use crate::finding::{Finding, did_you_mean};
 use crate::model::ScriptKind;
@@ -73,8 +73,8 @@ pub fn lint(library: &Library, names: &[String]) -> Result<Vec<Linted>, UnknownN
     Ok(files)
 }
 
-fn test(library: &Library, kind: ScriptKind, name: &str) -> Option<Linted> {
-    let script = Script::compile(library.beside(kind, name, "test")?);
+pub(super) fn test(library: &Library, kind: ScriptKind, name: &str) -> Option<Linted> {
+    let script = library.beside(kind, name, "test")?;
     let mut findings = check::test(library, kind, name, &script);
     if !library.contains(kind, name) {
         let problem = format!("these tests are never run: there is no `{}/{name}.rhai`", folder(kind));
@@ -83,8 +83,8 @@ fn test(library: &Library, kind: ScriptKind, name: &str) -> Option<Linted> {
     Some(Linted { path: script.source.path.clone(), findings })
 }
 
-fn model(library: &Library, kind: ScriptKind, name: &str, findings: &[Finding]) -> Option<Linted> {
-    let source = library.beside(kind, name, "model")?;
+pub(super) fn model(library: &Library, kind: ScriptKind, name: &str, findings: &[Finding]) -> Option<Linted> {
+    let source = library.beside(kind, name, "model")?.source;
     let here = |finding: &&Finding| finding.place.as_ref().is_some_and(|place| place.source.path == source.path);
     let mut findings: Vec<Finding> = findings.iter().filter(here).cloned().collect();
     findings.sort_by_key(|finding| finding.place.as_ref().map(|place| place.span.start));

@@ -22,10 +22,33 @@ pub(crate) const fn constant(kind: ScriptKind) -> &'static str {
     }
 }
 
-const KEYS: [&str; 10] =
-    ["name", "summary", "targets", "needs", "after", "lxc", "publishes", "consumes", "params", "timeout"];
-const PARAM_KEYS: [&str; 5] = ["type", "required", "fallback", "choices", "doc"];
-const LXC_KEYS: [&str; 3] = ["nesting", "keyctl", "fuse"];
+/// Fields of `FEATURE` and `APP`, and what each is for.
+pub(super) const KEYS: [(&str, &str); 10] = [
+    ("name", "The name, as the file is called."),
+    ("summary", "What it is, on one line."),
+    ("targets", "What it runs against: `\"lxc\"`, `\"vm\"`, `\"node\"`."),
+    ("needs", "Features that must be on the guest, or on a guest that it is cloned from; they run before."),
+    ("after", "Features that run before, where the guest has them."),
+    ("lxc", "What a container needs for it, such as `#{ nesting: true }`."),
+    ("publishes", "Artifacts that it publishes for other guests."),
+    ("consumes", "Artifacts of other guests that it reads: the guest then depends on theirs."),
+    ("params", "Its parameters by name, such as `#{ port: #{ type: \"port\", fallback: 80, doc: \"...\" } }`."),
+    ("timeout", "Seconds after which a run is given up."),
+];
+/// Fields of a parameter.
+pub(super) const PARAM_KEYS: [(&str, &str); 5] = [
+    ("type", "What it takes."),
+    ("required", "Whether it must be given."),
+    ("fallback", "Its value if it is not given."),
+    ("choices", "The values that it can have."),
+    ("doc", "What it is for, with its unit."),
+];
+/// Fields of `lxc`.
+pub(super) const LXC_KEYS: [(&str, &str); 3] = [
+    ("nesting", "Containers inside of the container, and services that systemd locks in."),
+    ("keyctl", "The kernel's keyring, which Docker asks for in unprivileged containers."),
+    ("fuse", "File systems made by programs."),
+];
 const TARGETS: [(&str, Target); 3] = [("lxc", Target::Lxc), ("vm", Target::Vm), ("node", Target::Node)];
 
 /// Reads the metadata of the script called `stem`. The answer is present if it is good enough to plan with.
@@ -130,7 +153,8 @@ impl Reader<'_> {
         (self.findings.len() == before).then_some(spec)
     }
 
-    fn unknown(&mut self, of: &str, key: &str, at: Position, known: &[&str]) {
+    fn unknown(&mut self, of: &str, key: &str, at: Position, known: &[(&str, &str)]) {
+        let known: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
         let hint = match did_you_mean(key, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known: {}", known.join(", ")),

@@ -13,6 +13,7 @@
 //! | `api/` | what scripts can call: one table per concern |
 //! | `run`, `context`, `engine`, `value` | one run: what it acts on, limits, secrets and artifacts |
 //! | `error`, `blame`, `trace` | why it did not come to its end, and how that looks |
+//! | `edit/` | what editors ask: what fits here, what this is, where it comes from |
 //! | `prepare`, `models`, `harness` | answers of `prepare`; program models; script tests |
 //! | `reference` | what can be called, for whoever shows it |
 //! | `staged`, `coverage` | what tests do with guests; which lines ran |
@@ -23,6 +24,7 @@ mod blame;
 mod check;
 mod context;
 mod coverage;
+pub mod edit;
 mod engine;
 mod error;
 mod harness;

@@ -36,8 +36,12 @@ use crate::sandbox::programs::{Identity, Inside, PackageModel, ProgramCall, Prog
 /// Exit status of a program whose model is at fault (`EX_SOFTWARE`).
 const MODEL_FAILED: i32 = 70;
 
-/// Keys of `MODEL`.
-const KEYS: [&str; 3] = ["programs", "packages", "units"];
+/// Keys of `MODEL`, and what each is for.
+pub(super) const KEYS: [(&str, &str); 3] = [
+    ("programs", "Programs that `run(machine, argv)` stands in for."),
+    ("packages", "Packages by name: `#{ version, programs, units }`."),
+    ("units", "Units by name, with what they serve."),
+];
 
 /// Keys of the map that `run` may answer.
 pub(super) const ANSWER_KEYS: [&str; 3] = ["code", "stdout", "stderr"];
@@ -74,8 +78,8 @@ impl Models {
         let mut findings = Vec::new();
         for kind in [ScriptKind::Feature, ScriptKind::App] {
             for stem in library.stems_with(kind, "model") {
-                if let Some(source) = library.beside(kind, &stem, "model") {
-                    findings.extend(inner.add(Script::compile(source)));
+                if let Some(model) = library.beside(kind, &stem, "model") {
+                    findings.extend(inner.add(model));
                 }
             }
         }
@@ -86,7 +90,7 @@ impl Models {
 impl Models {
     /// The model beside a script.
     pub(super) fn beside(&self, kind: ScriptKind, name: &str) -> Option<&Script> {
-        let source = self.0.library.beside(kind, name, "model")?;
+        let source = self.0.library.beside(kind, name, "model")?.source;
         self.0.scripts.iter().find(|script| script.source.path == source.path)
     }
 }
@@ -131,9 +135,10 @@ impl Inner {
                 "packages" => declared(value, &mut self.packages, refuse),
                 "units" => declared(value, &mut self.units, refuse),
                 _ => {
-                    let hint = match did_you_mean(&key, KEYS) {
+                    let known = KEYS.map(|(name, _)| name);
+                    let hint = match did_you_mean(&key, known) {
                         Some(near) => format!("did you mean `{near}`?"),
-                        None => format!("known: {}", KEYS.join(", ")),
+                        None => format!("known: {}", known.join(", ")),
                     };
                     findings.push(error(&[&key], format!("`MODEL` has no field `{key}`")).hint(hint));
                 }
@@ -221,7 +226,7 @@ fn run(library: &Library, script: &Script, calling: Calling) -> Option<Output> {
                 file: &|path| {
                     (path == script.source.path).then(|| Arc::clone(&script.source)).or_else(|| library.file(path))
                 },
-                entry: Position::new(1, 1),
+                entry: script.syntax.function("run", 2).map_or(Position::new(1, 1), |function| function.at),
                 last_call: None,
                 mask: &str::to_owned,
             };

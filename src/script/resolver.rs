@@ -6,11 +6,21 @@ use std::sync::{Mutex, PoisonError};
 use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
 
 use super::Library;
+use super::error::{Raised, Thrown};
+
+/// What is wrong with a module that imports itself, by way of others or not.
+pub(crate) fn in_a_circle(path: &str) -> String {
+    format!("the module `{path}` imports itself")
+}
+
+/// What to do about it.
+pub(crate) const WAY_OUT: &str = "move what both need into a module of its own";
 
 /// Resolves imports of one run. Modules are evaluated once per run.
 pub(crate) struct Resolver {
     library: Library,
-    loaded: Mutex<BTreeMap<String, Shared<Module>>>,
+    /// Modules by path; nothing while one is evaluated.
+    loaded: Mutex<BTreeMap<String, Option<Shared<Module>>>>,
 }
 
 impl Resolver {
@@ -28,16 +38,20 @@ impl ModuleResolver for Resolver {
         at: Position,
     ) -> Result<Shared<Module>, Box<EvalAltResult>> {
         let loaded = || self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(module) = loaded().get(path) {
-            return Ok(Shared::clone(module));
+        match loaded().get(path) {
+            Some(Some(module)) => return Ok(Shared::clone(module)),
+            Some(None) => return Err(Raised::Error(Thrown::invalid(in_a_circle(path)).hint(WAY_OUT)).into()),
+            None => {}
         }
         let Some(script) = self.library.module(path).filter(|script| script.parses()) else {
             return Err(Box::new(EvalAltResult::ErrorModuleNotFound(path.to_owned(), at)));
         };
-        let module = Module::eval_ast_as_new(Scope::new(), &script.ast, engine)
-            .map_err(|error| Box::new(EvalAltResult::ErrorInModule(path.to_owned(), error, at)))?;
-        let module = Shared::new(module);
-        loaded().insert(path.to_owned(), Shared::clone(&module));
+        loaded().insert(path.to_owned(), None);
+        let evaluated = Module::eval_ast_as_new(Scope::new(), &script.ast, engine);
+        loaded().remove(path);
+        let module =
+            Shared::new(evaluated.map_err(|error| Box::new(EvalAltResult::ErrorInModule(path.to_owned(), error, at)))?);
+        loaded().insert(path.to_owned(), Some(Shared::clone(&module)));
         Ok(module)
     }
 }

@@ -1,16 +1,26 @@
 //! Where scripts are looked for, and that nothing is read from anywhere else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use include_dir::{Dir, include_dir};
+use rustix::io::Errno;
 
 static FEATURES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/features");
 static APPS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/apps");
 
+/// Larger files are not read: no text of a script may be longer.
+const LIMIT: u64 = 16 << 20;
+
 /// Directories that hold `features/` and `apps/`, in search order. A file found earlier replaces a later one as a whole.
 #[derive(Clone, Debug)]
-pub struct Roots(Vec<Root>);
+pub struct Roots {
+    roots: Vec<Root>,
+    /// Texts that somebody works on, by the real paths of their files.
+    open: Arc<BTreeMap<PathBuf, String>>,
+}
 
 #[derive(Clone, Debug)]
 enum Root {
@@ -54,17 +64,24 @@ impl Roots {
             roots.extend(directory(Path::new("."), ""));
         }
         roots.push(Root::Embedded);
-        Roots(roots)
+        Roots::from(roots)
+    }
+
+    /// For files of this directory that an editor works on, whose texts stand for what is written; then as usual.
+    pub fn of_editor(dir: &Path, scripts: Option<&Path>, open: BTreeMap<PathBuf, String>) -> Roots {
+        let mut roots: Vec<Root> = directory(dir, &format!("{}/", dir.display())).into_iter().collect();
+        roots.extend(Roots::usual(scripts).roots);
+        Roots { roots, open: Arc::new(open) }
     }
 
     /// Only the copy embedded in the binary.
     pub fn embedded() -> Roots {
-        Roots(vec![Root::Embedded])
+        Roots::from(vec![Root::Embedded])
     }
 
     /// Only this directory; messages show paths below it.
     pub fn only(dir: &Path) -> Roots {
-        Roots(directory(dir, "").into_iter().collect())
+        Roots::from(directory(dir, "").into_iter().collect::<Vec<_>>())
     }
 
     /// The first file of this name, e.g. `features/docker.rhai`.
@@ -72,20 +89,34 @@ impl Roots {
         if !is_plain(relative) {
             return Err(RootError::Outside(relative.to_owned()));
         }
-        for root in &self.0 {
+        for root in &self.roots {
             match root {
-                Root::Directory { path, shown } => match path.join(relative).canonicalize() {
-                    Err(_) => {}
-                    Ok(file) if !file.starts_with(path) => return Err(RootError::Outside(relative.to_owned())),
-                    Ok(file) if file.is_dir() => {}
-                    Ok(file) => {
-                        let shown = format!("{shown}{relative}");
-                        return match std::fs::read(&file) {
-                            Ok(bytes) => Ok(Found { shown, bytes }),
-                            Err(error) => Err(RootError::Unreadable { path: shown, reason: error.to_string() }),
-                        };
+                Root::Directory { path, shown } => {
+                    let shown = format!("{shown}{relative}");
+                    let unreadable = |reason: String| RootError::Unreadable { path: shown.clone(), reason };
+                    if let Some(text) = self.open.get(&path.join(relative)) {
+                        return Ok(Found { shown, bytes: text.clone().into_bytes() });
                     }
-                },
+                    match path.join(relative).symlink_metadata() {
+                        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                            continue;
+                        }
+                        Err(error) => return Err(unreadable(error.to_string())),
+                        Ok(_) => {}
+                    }
+                    let file = path.join(relative).canonicalize().map_err(|error| match error.kind() {
+                        ErrorKind::NotFound => unreadable("it is a link that leads nowhere".to_owned()),
+                        _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+                            unreadable("it is a link that leads in a circle".to_owned())
+                        }
+                        _ => unreadable(error.to_string()),
+                    })?;
+                    if !file.starts_with(path) {
+                        return Err(RootError::Outside(relative.to_owned()));
+                    }
+                    let bytes = read_regular(&file).map_err(unreadable)?;
+                    return Ok(Found { shown, bytes });
+                }
                 Root::Embedded => {
                     if let Some(bytes) = embedded_file(relative) {
                         return Ok(Found { shown: format!("<embedded>/{relative}"), bytes: bytes.to_vec() });
@@ -96,17 +127,24 @@ impl Roots {
         Err(RootError::Absent(relative.to_owned()))
     }
 
-    /// Names of the files directly in a folder, of all roots together.
+    /// Names of the files directly in a folder, of all roots together, readable or not.
     pub(crate) fn list(&self, folder: &str) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
-        for root in &self.0 {
+        for root in &self.roots {
+            if let Root::Directory { path, .. } = root {
+                let open = self.open.keys().filter(|file| file.parent() == Some(&path.join(folder)));
+                names.extend(open.filter_map(|file| file.file_name()?.to_str().map(str::to_owned)));
+            }
             match root {
                 Root::Directory { path, .. } => names.extend(
                     std::fs::read_dir(path.join(folder))
                         .into_iter()
                         .flatten()
                         .flatten()
-                        .filter(|entry| entry.path().is_file())
+                        // What only looks like a script is listed too, so that reading it says what is wrong.
+                        .filter(|entry| {
+                            !entry.path().is_dir() || entry.path().extension().is_some_and(|suffix| suffix == "rhai")
+                        })
                         .filter_map(|entry| entry.file_name().into_string().ok()),
                 ),
                 Root::Embedded => names.extend(
@@ -138,7 +176,7 @@ impl Roots {
 
     fn folders(&self, folder: &str) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
-        for root in &self.0 {
+        for root in &self.roots {
             match root {
                 // Symlinks to directories are left out: they could lead anywhere, or around in circles.
                 Root::Directory { path, .. } => names.extend(
@@ -161,12 +199,33 @@ impl Roots {
     }
 }
 
+/// The content of a file; of nothing that would never end, or be too much.
+fn read_regular(file: &Path) -> Result<Vec<u8>, String> {
+    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    if metadata.is_dir() {
+        return Err("it is a directory".to_owned());
+    }
+    if !metadata.is_file() {
+        return Err("it is no regular file".to_owned());
+    }
+    if metadata.len() > LIMIT {
+        return Err(format!("it has {} bytes, and {LIMIT} is the most", metadata.len()));
+    }
+    std::fs::read(file).map_err(|error| error.to_string())
+}
+
+impl From<Vec<Root>> for Roots {
+    fn from(roots: Vec<Root>) -> Roots {
+        Roots { roots, open: Arc::default() }
+    }
+}
+
 fn directory(dir: &Path, shown: &str) -> Option<Root> {
     dir.canonicalize().ok().map(|path| Root::Directory { path, shown: shown.to_owned() })
 }
 
 /// Whether a path is nothing but names: no `..`, no root, no backslash.
-fn is_plain(relative: &str) -> bool {
+pub(crate) fn is_plain(relative: &str) -> bool {
     !relative.is_empty()
         && !relative.contains(['\\', '\0'])
         && Path::new(relative).components().all(|part| matches!(part, Component::Normal(_)))
@@ -223,11 +282,11 @@ mod tests {
             std::fs::write(dir.path().join("features/a.rhai"), text).unwrap();
         }
         std::fs::write(second.path().join("features/b.rhai"), "second").unwrap();
-        let roots = Roots(
+        let roots = Roots::from(
             [(&first, "one/"), (&second, "two/")]
                 .into_iter()
                 .filter_map(|(dir, shown)| directory(dir.path(), shown))
-                .collect(),
+                .collect::<Vec<_>>(),
         );
         assert_eq!(roots.read("features/a.rhai").unwrap().shown, "one/features/a.rhai");
         assert_eq!(roots.read("features/b.rhai").unwrap().shown, "two/features/b.rhai");

@@ -5,6 +5,22 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// So much of a text is shown, in bytes.
+const SHOWN: usize = 16 << 10;
+
+/// The text as far as anybody reads it; says how long it was.
+pub(crate) fn shortened(text: String) -> String {
+    if text.len() <= SHOWN {
+        return text;
+    }
+    // What is added must not make it too long again.
+    let mut end = SHOWN - 64;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}... ({} bytes in all)", &text[..end], text.len())
+}
+
 /// Whether a version is at least another, by the numbers of its upstream part: `2:1.24.0-2~deb13` is 1.24.0.
 pub(crate) fn version_at_least(version: &str, least: &str) -> bool {
     let numbers = |version: &str| -> Vec<u64> {

@@ -11,6 +11,7 @@ pub mod graph;
 pub mod health;
 pub mod import;
 pub mod init;
+pub mod lsp;
 pub mod man;
 pub mod plan;
 pub mod power;

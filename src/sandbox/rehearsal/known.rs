@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::overlay::{Missing, Overlay};
 use crate::host::{HostError, HostHandle};
-use crate::op::{FileKind, Op, OpError, OpErrorKind, OpResult, OpValue, Place, Stat, UnitState};
+use crate::op::{FileKind, Op, OpError, OpErrorKind, OpResult, OpValue, Place, Stat, UnitAction, UnitState};
 use crate::sandbox::body::{Answer, Body, BodyChange, Data, Runtime, Seen, UNIT_DIRS, watch};
 use crate::sandbox::clock::Moment;
 use crate::sandbox::core::Core;
@@ -17,6 +17,9 @@ use crate::sandbox::{double, guest, pace};
 
 /// Larger files are only known by their digest.
 const CONTENT_LIMIT: u64 = 256 << 10;
+/// The node's downloads, which are carried into guests as a whole: nobody looks into them, and in an emulated node only
+/// their digest is true.
+const DOWNLOADS: &str = "/var/lib/phoenix/cache/";
 /// So often what was missing is asked for: each time something lies deeper, or behind one more link.
 const ROUNDS: usize = 64;
 /// How long a machine that is taken over has been running.
@@ -75,6 +78,10 @@ impl Known<'_> {
         }
         let changes = self.take_changes();
         self.overlay.note(&changes);
+        if let Op::Unit { name, action: UnitAction::Reload | UnitAction::Restart } = op {
+            // Its state is the same, but what it answers from then on is not what it answers now.
+            self.overlay.note(&[BodyChange::Unit { name: name.clone(), runtime: None }]);
+        }
         Ok(answer)
     }
 
@@ -277,7 +284,9 @@ impl Known<'_> {
         let reads: Vec<Op> = files
             .iter()
             .map(|(path, .., size)| match size {
-                ..=CONTENT_LIMIT => Op::Read { path: path.clone(), limit: CONTENT_LIMIT },
+                ..=CONTENT_LIMIT if !path.starts_with(DOWNLOADS) => {
+                    Op::Read { path: path.clone(), limit: CONTENT_LIMIT }
+                }
                 _ => Op::Digest { path: path.clone() },
             })
             .collect();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::op::FileKind;
 use crate::sandbox::body::{BodyChange, Seen, UNIT_DIRS};
+use crate::sandbox::double;
 
 /// What was learnt of a real machine so far, and what was predicted in it.
 #[derive(Default)]
@@ -66,9 +67,9 @@ impl Overlay {
         self.replaced.is_empty() && self.altered.is_empty() && !self.packages && self.units.is_empty()
     }
 
-    /// Units were predicted to be in another state: services may answer otherwise.
+    /// Units, or what doubles of services remember, were predicted to be otherwise: services may answer otherwise.
     pub(super) fn serves_otherwise(&self) -> bool {
-        !self.units.is_empty()
+        !self.units.is_empty() || double::MEMORIES.iter().any(|memory| self.predicts(memory.path))
     }
 
     /// Something was predicted to be installed or removed.

@@ -35,13 +35,16 @@ mod vocabulary;
 
 pub(crate) use parse::{PARSE, parse_finding};
 pub use rules::{RULES, Rule};
+pub(crate) use standard::standard;
+pub(crate) use visit::Role;
+pub(crate) use vocabulary::Vocabulary;
 
 use crate::finding::Finding;
 use crate::model::ScriptKind;
 
 use super::Library;
 use super::library::Script;
-use visit::{Checker, Role};
+use visit::Checker;
 
 /// Checks a feature or an app.
 pub(crate) fn script(library: &Library, kind: ScriptKind, name: &str, script: &Script) -> Vec<Finding> {

@@ -41,8 +41,11 @@ pub(crate) fn parse_finding(source: &Arc<Source>, error: &ParseError) -> Finding
             (format!("`{name}` is a constant"), Some(format!("declare it with `let {name} = ...`")))
         }
         ParseErrorType::ExprTooDeep => (
-            "this expression is nested too deeply".to_owned(),
-            Some("join a list instead of many `+`: `[...].join(\"\")`".to_owned()),
+            "this is nested too deeply".to_owned(),
+            Some(
+                "move parts into variables and functions; instead of many `+` join a list: `[...].join(\"\")`"
+                    .to_owned(),
+            ),
         ),
         ParseErrorType::Reserved(word) if follows_dot(source, at) => (
             format!("`{word}` is a reserved word and no method"),
@@ -60,6 +63,9 @@ pub(crate) fn parse_finding(source: &Arc<Source>, error: &ParseError) -> Finding
             format!("`{word}` is a reserved word"),
             Some(format!("as a key of a map write it in quotes: `\"{word}\": ...`, and read it by `map[\"{word}\"]`")),
         ),
+        ParseErrorType::TooManyFunctions => {
+            ("more than 500 functions".to_owned(), Some("move some into modules: `lib/NAME.rhai`".to_owned()))
+        }
         ParseErrorType::UnexpectedEOF => ("the file ends in the middle".to_owned(), None),
         other => (lower_first(&other.to_string()), None),
     };

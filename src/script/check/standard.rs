@@ -10,7 +10,7 @@ use crate::script::api::signature::Type;
 use crate::script::engine;
 
 /// One form of a standard function.
-pub(super) struct Form {
+pub(crate) struct Form {
     /// Types of all parameters, the receiver first; `None`: a type that scripts here never see.
     pub params: Vec<Option<Type>>,
     /// Whether it answers nothing.
@@ -29,7 +29,7 @@ impl Form {
 }
 
 /// Standard functions by name.
-pub(super) struct Standard(BTreeMap<String, Vec<Form>>);
+pub(crate) struct Standard(BTreeMap<String, Vec<Form>>);
 
 static STANDARD: LazyLock<Standard> = LazyLock::new(|| {
     let mut functions: BTreeMap<String, Vec<Form>> = BTreeMap::new();
@@ -57,7 +57,7 @@ const SPECIAL: [&str; 11] =
     ["print", "debug", "type_of", "Fn", "call", "curry", "is_shared", "is_def_var", "is_def_fn", "import", "to_string"];
 
 /// The functions.
-pub(super) fn standard() -> &'static Standard {
+pub(crate) fn standard() -> &'static Standard {
     &STANDARD
 }
 

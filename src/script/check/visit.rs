@@ -13,11 +13,12 @@ use crate::script::Library;
 use crate::script::api::signature::Type;
 use crate::script::library::Script;
 use crate::script::place::span;
+use crate::script::resolver::{WAY_OUT, in_a_circle};
 use crate::script::syntax::{Expr, Function, Leave, Node, Stmt};
 
 /// What a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     /// A feature or an app.
     Script,
     /// A shared module.
@@ -81,11 +82,7 @@ pub(super) struct Seen {
 
 impl<'a> Checker<'a> {
     pub fn new(library: &'a Library, script: &'a Script, spec: Option<&'a ScriptSpec>, role: Role) -> Checker<'a> {
-        let vocabulary = match role {
-            Role::Script | Role::Module => Vocabulary::of_runs(),
-            Role::Model => Vocabulary::of_models(),
-            Role::Test => Vocabulary::of_tests(),
-        };
+        let vocabulary = Vocabulary::of(role);
         Checker {
             library,
             script,
@@ -189,7 +186,11 @@ impl<'a> Checker<'a> {
             let hint = Some("write the path out: `import \"lib/x\" as x;`".to_owned());
             return self.error("module", at, "the path of an import must be a literal".to_owned(), hint);
         };
-        if self.library.module(path).is_some() {
+        if let Some(module) = self.library.module(path) {
+            let own = self.library.modules().find(|(_, module)| std::ptr::eq(*module, self.script));
+            if let Some((own, _)) = own.filter(|(own, _)| *own == path || self.library.imports(module).contains(*own)) {
+                self.error("module", at, in_a_circle(own), Some(WAY_OUT.to_owned()));
+            }
             return;
         }
         let problem = match path.starts_with('/') || path.contains("..") || path.contains('\\') {

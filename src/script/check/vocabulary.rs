@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use super::visit::Role;
 use crate::script::api::{self, signature::Signature, signature::Type};
 
 /// Signatures by name.
-pub(super) struct Vocabulary {
+pub(crate) struct Vocabulary {
     functions: BTreeMap<&'static str, &'static Signature>,
     methods: BTreeMap<&'static str, Vec<&'static Signature>>,
     parameters: &'static [(&'static str, Type)],
@@ -22,19 +23,18 @@ static TESTS: LazyLock<Vocabulary> =
     LazyLock::new(|| Vocabulary::new(api::test_signatures(), &[("g", Type::TestGuest)]));
 
 impl Vocabulary {
+    /// What a file can call.
+    pub fn of(role: Role) -> &'static Vocabulary {
+        match role {
+            Role::Script | Role::Module => &RUNS,
+            Role::Model => &MODELS,
+            Role::Test => &TESTS,
+        }
+    }
+
     /// What features and apps can call.
     pub fn of_runs() -> &'static Vocabulary {
         &RUNS
-    }
-
-    /// What program models can call.
-    pub fn of_models() -> &'static Vocabulary {
-        &MODELS
-    }
-
-    /// What script tests can call.
-    pub fn of_tests() -> &'static Vocabulary {
-        &TESTS
     }
 
     fn new(signatures: Vec<&'static Signature>, parameters: &'static [(&'static str, Type)]) -> Vocabulary {
