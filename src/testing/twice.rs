@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::declared::number;
 use super::{Declared, create, ground};
 use crate::event::Failure;
 use crate::host::HostHandle;
-use crate::model::{GuestId, ScriptKind};
+use crate::model::{Guest, GuestId, ScriptKind};
 use crate::sandbox::{Options, Sandbox, World};
 use crate::script::{Library, Models};
 
@@ -23,7 +24,7 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let declared = declared(library, script, params, guest)?;
     let site = Arc::new(declared.site().map_err(Failure::new)?);
-    let target: Vec<GuestId> = site.guests.keys().copied().collect();
+    let target: Vec<GuestId> = site.guests.values().filter(|guest| is_made(guest)).map(|guest| guest.id).collect();
     let options = Options { programs: Arc::new(models.clone()), strict: declared.strict, ..Options::default() };
     let sandbox = Arc::new(Sandbox::in_memory(World::fresh(&site), options.clone()));
     ground::keep_secrets(&(Arc::clone(&sandbox) as HostHandle), &declared.secrets)?;
@@ -57,8 +58,14 @@ pub(super) fn declared(
     let Guests { made, .. } = guests;
     let mut made = made.into_iter().rev();
     let mut first = described(made.next().unwrap_or_default(), guest)?;
-    first.others = made.collect();
+    first.others.extend(made);
+    number(std::slice::from_mut(&mut first));
     Ok(first)
+}
+
+/// Whether a guest has anything to do with the script; others are only declared.
+fn is_made(guest: &Guest) -> bool {
+    guest.app.is_some() || !guest.features.is_empty()
 }
 
 /// The guest with what `const GUEST` says about it.

@@ -11,7 +11,8 @@ use crate::script::models::ANSWER_KEYS;
 use crate::script::syntax::Expr;
 
 /// What `const GUEST` may say about the guest of the case that every script has.
-const OF_THE_ENGINE: [&str; 9] = ["kind", "os", "template", "gpus", "config", "service", "domain", "secrets", "strict"];
+const OF_THE_ENGINE: [&str; 10] =
+    ["kind", "os", "template", "gpus", "config", "service", "domain", "secrets", "strict", "others"];
 
 /// Checks a program model.
 pub(super) fn model(checker: &mut Checker) {
