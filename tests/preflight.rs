@@ -89,6 +89,15 @@ fn storages_are_there_switched_on_and_for_this_content() {
     only(&inactive, "storage-inactive", &["storage `tank` (guest 101) is not active", "`zpool status`"]);
 }
 
+/// The predecessor looked for the beginning of a name.
+#[test]
+fn l44_a_storage_with_a_longer_name_is_another_one() {
+    let longer = |world: &mut World| {
+        world.storages.iter_mut().find(|storage| storage.id == "tank").unwrap().id = "tank-sync".into();
+    };
+    only(&found(&one(), longer), "storage-absent", &["`tank`"]);
+}
+
 #[test]
 fn what_is_not_there_yet_needs_room() {
     let mut scenario = one();

@@ -2,9 +2,10 @@
 //! Names in capitals are pitfalls of the predecessor.
 
 use phoenix::config::{self, Dir};
+use phoenix::event::Outcome;
 use phoenix::host::Host;
 use phoenix::model::{Guest, GuestKind, Site};
-use phoenix::op::{Op, OpValue, Place};
+use phoenix::op::{Attributes, Content, Op, OpValue, Place};
 use phoenix::request::{Request, Response, Trust};
 use phoenix::script::{Library, Roots};
 use serde_json::{Value, json};
@@ -38,6 +39,27 @@ fn r5_l31_creating_the_server_ends_with_portainer_serving() {
     assert_eq!(status["Version"], "2.39.6");
     assert_eq!(get(&scenario, "https://10.20.0.21:9443/api/users/admin/check", root).status, 204);
     scenario.create(&[SERVER]).is_idle();
+}
+
+/// The predecessor's question was always answered yes, and nobody became administrator.
+#[test]
+fn l13_whether_somebody_administers_it_is_asked_and_told() {
+    let mut scenario = Scenario::configured(&Dir::Embedded);
+    scenario.create(&[SERVER]).is_fine();
+    let path = "/var/lib/portainer/portainer.db";
+    let mut database: Value = serde_json::from_str(&read(&scenario, SERVER, GuestKind::Vm, path)).unwrap();
+    assert_eq!(database["users"][0]["name"], "admin");
+    database["users"] = json!([]);
+    let sandbox = scenario.sandbox();
+    let content = Content::Bytes(database.to_string().into_bytes().into());
+    let write = Op::Write { path: path.to_owned(), content, attributes: Attributes::default(), guard: None };
+    sandbox.perform(Place::Guest(id(SERVER), GuestKind::Vm), &[write]).unwrap().remove(0).unwrap();
+    scenario.world = Some(sandbox.world());
+    let ran = scenario.create(&[SERVER]);
+    let Outcome::Failed { cause } = ran.outcome(SERVER) else { panic!("{:?}", ran.outcome(SERVER)) };
+    // Its door has been shut since five minutes after its start.
+    assert!(cause.message.contains("nobody became its administrator"), "{cause:?}");
+    assert!(cause.hint.as_deref().unwrap_or_default().contains("docker restart portainer"), "{cause:?}");
 }
 
 #[test]

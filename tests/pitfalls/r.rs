@@ -1,7 +1,7 @@
 //! Races and waits.
 
 use phoenix::config::Dir;
-use phoenix::event::{Event, Step};
+use phoenix::event::{Event, Outcome, Step};
 use phoenix::host::{Holder, Host as _, HostError};
 use phoenix::model::GuestId;
 use phoenix::plan::Verb;
@@ -106,4 +106,19 @@ fn r8_a_run_leaves_nothing_where_another_one_could_find_it() {
     // The share that the old program handed its scripts over by, and what else was common ground.
     let left: Vec<String> = ["/data", "/tmp", "/var/tmp"].iter().flat_map(|place| inside.files(place)).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// The predecessor asked the server what it exports and went on.
+#[test]
+fn r6_a_share_is_there_when_it_is_mounted() {
+    let mut scenario = Scenario::machines();
+    scenario.faults = vec!["nfs:198.51.100.7".parse().unwrap()];
+    let ran = scenario.create(&[9000, 1001, 1002]);
+    assert!(
+        ran.cause(1001).contains("mount.nfs: Connection timed out for 198.51.100.7:/srv/data on /data"),
+        "{}",
+        ran.cause(1001)
+    );
+    assert!(matches!(ran.outcome(1002), Outcome::Skipped { .. }), "{:?}", ran.outcome(1002));
+    scenario.create(&[9000, 1001, 1002]).is_fine();
 }
