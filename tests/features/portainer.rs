@@ -46,7 +46,7 @@ fn r5_l31_creating_the_server_ends_with_portainer_serving() {
 fn l13_whether_somebody_administers_it_is_asked_and_told() {
     let mut scenario = Scenario::configured(&Dir::Embedded);
     scenario.create(&[SERVER]).is_fine();
-    let path = "/var/lib/portainer/portainer.db";
+    let path = "/persistent-storage/portainer/portainer.db";
     let mut database: Value = serde_json::from_str(&read(&scenario, SERVER, GuestKind::Vm, path)).unwrap();
     assert_eq!(database["users"][0]["name"], "admin");
     database["users"] = json!([]);
