@@ -157,6 +157,20 @@ g.health("base_setup");"#,
         |given| run(given, Entry::Health).map(|_| Dynamic::UNIT),
     ),
     verb(
+        Signature::method(ON, "prepare", "Asks a script what the guest needs of the node. Answers the paths of the devices.")
+            .takes(&[SCRIPT, PARAMS])
+            .returns(Type::Array)
+            .errors(&["as the script does"])
+            .example(
+                r#"let g = guest(#{ gpus: [0] });
+assert("/dev/nvidia0" in g.prepare("nvidia"));"#,
+            ),
+        |given| {
+            let devices = run(given, Entry::Prepare)?.prepared.devices;
+            Ok(devices.into_keys().map(Dynamic::from).collect::<rhai::Array>().into())
+        },
+    ),
+    verb(
         Signature::method(ON, "remove", "Runs the script's `remove`. Answers whether it changed anything.")
             .takes(&[SCRIPT, PARAMS])
             .returns(Type::Bool)
