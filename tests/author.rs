@@ -2,5 +2,7 @@
 
 #[path = "author/new.rs"]
 mod new;
+#[path = "author/run.rs"]
+mod run;
 #[path = "author/tried.rs"]
 mod tried;

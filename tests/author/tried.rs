@@ -27,6 +27,11 @@ impl Tried {
         std::fs::write(path, text).unwrap();
     }
 
+    /// The program on an emulated node that is kept here, with the configuration in `etc`.
+    pub fn emulated(&self, args: &[&str]) -> Ended {
+        self.phoenix(&[&["--host", "sandbox:world", "--config", "etc"], args].concat())
+    }
+
     /// The program with these arguments, here.
     pub fn phoenix(&self, args: &[&str]) -> Ended {
         let mut command = Command::new(env!("CARGO_BIN_EXE_phoenix"));
