@@ -1,5 +1,7 @@
 //! The way of a contributor: `feature new`, lint, test, run.
 
+#[path = "author/guide.rs"]
+mod guide;
 #[path = "author/new.rs"]
 mod new;
 #[path = "author/run.rs"]
