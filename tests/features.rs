@@ -7,6 +7,7 @@ mod catalogue;
 mod chain;
 mod cloud_init;
 mod docker;
+mod first_feature;
 pub mod gpus;
 mod old;
 mod portainer;
