@@ -227,45 +227,51 @@ impl Ground {
             self.artifacts.publish(Artifact { name: name.clone(), publisher: somebody, value: value.clone() });
         }
         keep_secrets(&self.live().host, &declared.secrets)?;
-        let machine = self.machine(somebody, place);
-        for (name, user) in &declared.users {
-            for group in &user.groups {
-                machine.group(group, &Group::default())?;
-            }
-            let (home, shell) = (user.home.clone(), user.shell.clone());
-            let user = machine::User { system: user.system, home, shell, groups: user.groups.clone(), uid: None };
-            machine.user(name, &user)?;
-        }
-        if !declared.packages.is_empty() {
-            machine.packages(&declared.packages, &Packages::default())?;
-        }
-        for (path, file) in &declared.files {
-            put(&machine, path, file)?;
-        }
-        for (name, unit) in &declared.units {
-            self.unit(&machine, name, unit)?;
-        }
-        Ok(())
+        furnish(&self.machine(somebody, place), declared)
     }
+}
 
-    fn unit(&self, machine: &Machine, name: &str, unit: &Unit) -> Result<(), StandError> {
-        let there = match machine.host().perform(machine.place(), &[Op::Units { names: vec![name.to_owned()] }])?.pop()
-        {
-            Some(Ok(OpValue::Units(units))) => units.iter().any(|unit| unit.load == "loaded"),
-            _ => false,
-        };
-        let plain = || {
-            format!(
-                "[Unit]\nDescription={name}\n\n[Service]\nExecStart=/usr/bin/sleep infinity\n\n[Install]\nWantedBy=multi-user.target\n"
-            )
-        };
-        if let Some(content) = unit.content.clone().or_else(|| (!there).then(plain)) {
-            machine.unit(name, &Sealed::plain(content))?;
+/// Puts into a machine what is said to be there already.
+///
+/// # Errors
+/// When the machine refuses.
+pub(super) fn furnish(machine: &Machine, declared: &Declared) -> Result<(), StandError> {
+    for (name, user) in &declared.users {
+        for group in &user.groups {
+            machine.group(group, &Group::default())?;
         }
-        let state = Service { running: Some(unit.running), enabled: Some(unit.enabled), ..Service::default() };
-        machine.service(name, &state)?;
-        Ok(())
+        let (home, shell) = (user.home.clone(), user.shell.clone());
+        let user = machine::User { system: user.system, home, shell, groups: user.groups.clone(), uid: None };
+        machine.user(name, &user)?;
     }
+    if !declared.packages.is_empty() {
+        machine.packages(&declared.packages, &Packages::default())?;
+    }
+    for (path, file) in &declared.files {
+        put(machine, path, file)?;
+    }
+    for (name, described) in &declared.units {
+        unit(machine, name, described)?;
+    }
+    Ok(())
+}
+
+fn unit(machine: &Machine, name: &str, unit: &Unit) -> Result<(), StandError> {
+    let there = match machine.host().perform(machine.place(), &[Op::Units { names: vec![name.to_owned()] }])?.pop() {
+        Some(Ok(OpValue::Units(units))) => units.iter().any(|unit| unit.load == "loaded"),
+        _ => false,
+    };
+    let plain = || {
+        format!(
+            "[Unit]\nDescription={name}\n\n[Service]\nExecStart=/usr/bin/sleep infinity\n\n[Install]\nWantedBy=multi-user.target\n"
+        )
+    };
+    if let Some(content) = unit.content.clone().or_else(|| (!there).then(plain)) {
+        machine.unit(name, &Sealed::plain(content))?;
+    }
+    let state = Service { running: Some(unit.running), enabled: Some(unit.enabled), ..Service::default() };
+    machine.service(name, &state)?;
+    Ok(())
 }
 
 /// A store that holds these.

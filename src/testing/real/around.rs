@@ -1,15 +1,15 @@
 //! The site around the container: its declaration, and the guests that it reads artifacts from, created in a sandbox.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Options, twice};
+use super::super::{Declared, Kind, create, twice};
+use super::Options;
 use crate::artifact::{Artifact, Artifacts};
-use crate::engine::{self, Consent, Engine, record};
-use crate::event::{Discard, Failure, Outcome};
-use crate::host::{Host as _, HostHandle};
+use crate::engine::record;
+use crate::event::Failure;
+use crate::host::Host as _;
 use crate::model::{Address, Cidr, Guest, GuestId, LxcNeeds, RealRun, ScriptKind, ScriptSpec, Site};
 use crate::op::Place;
 use crate::plan::{self, Plan, Request, Verb};
@@ -21,6 +21,8 @@ const BEFORE: Duration = Duration::from_secs(3600);
 
 /// What the script is run in.
 pub(super) struct Around {
+    /// The guest as its test file describes it.
+    pub declared: Declared,
     site: Site,
     id: GuestId,
     /// The container's features in the order in which they run, then its app.
@@ -51,7 +53,8 @@ impl Around {
         let mut params = file.map(TestFile::params).unwrap_or_default();
         params.extend(wanted.params.clone());
         let guest = file.map(TestFile::guest).unwrap_or_default();
-        let declared = twice::declared(library, (spec.kind, &spec.name), &params, &guest)?;
+        let mut declared = twice::declared(library, (spec.kind, &spec.name), &params, &guest)?;
+        declared.kind = Kind::Lxc;
         let mut site = declared.site().map_err(Failure::new)?;
         let (id, guest) = site.guests.first_mut().ok_or_else(|| Failure::new("a site without guests"))?;
         let id = *id;
@@ -67,7 +70,7 @@ impl Around {
         let plan = planned(&site, library, &[id])?;
         let planned = plan.guests.into_iter().find(|guest| guest.id == id);
         let planned = planned.ok_or_else(|| Failure::new("a plan without its guest"))?;
-        Ok(Around { site, id, scripts: planned.scripts, needs: planned.needs })
+        Ok(Around { declared, site, id, scripts: planned.scripts, needs: planned.needs })
     }
 
     /// The guest as it is declared.
@@ -87,7 +90,6 @@ impl Around {
         models: &Models,
         container: (GuestId, Cidr),
         wanted: &RealRun,
-        options: &Options,
     ) -> Result<Staged, Failure> {
         let mut site = self.site.clone();
         let mut guest = site.guests.shift_remove(&self.id).ok_or_else(|| Failure::new("a site without its guest"))?;
@@ -111,8 +113,16 @@ impl Around {
             if let Ok(ahead) = Duration::try_from(jiff::Timestamp::now().duration_since(sandbox.now())) {
                 sandbox.sleep(ahead.saturating_sub(BEFORE)).map_err(|error| Failure::new(error.to_string()))?;
             }
-            for artifact in create(&sandbox, library, &site, &others, options)? {
+            create::run(&sandbox, library, &site, &others)
+                .map_err(|cause| Failure { message: format!("a modelled guest: {}", cause.message), ..cause })?;
+            for artifact in published(&sandbox)? {
                 artifacts.publish(artifact);
+            }
+        }
+        for (name, value) in &self.declared.artifacts {
+            // What a test hands in may not be what programs take; what a modelled guest published is.
+            if artifacts.get(name, &others).is_none() && !wanted.artifacts.contains_key(name) {
+                artifacts.publish(Artifact { name: name.clone(), publisher: id, value: value.clone() });
             }
         }
         Ok(Staged { site, id, sandbox, artifacts, neighbours })
@@ -124,36 +134,11 @@ fn planned(site: &Site, library: &Library, targets: &[GuestId]) -> Result<Plan, 
     plan::make(site, library.catalogue(), &request).map_err(|error| Failure::new(error.to_string()))
 }
 
-/// Creates guests by the engine; answers what they published.
-fn create(
-    sandbox: &Arc<Sandbox>,
-    library: &Library,
-    site: &Arc<Site>,
-    guests: &[GuestId],
-    options: &Options,
-) -> Result<Vec<Artifact>, Failure> {
-    let host: HostHandle = Arc::clone(sandbox) as HostHandle;
-    let summary = engine::run(Engine {
-        host,
-        site: Arc::clone(site),
-        library: Arc::new(library.clone()),
-        plan: planned(site, library, guests)?,
-        events: Arc::new(Discard),
-        interrupt: options.interrupt.clone(),
-        outside: Arc::new(|_| None),
-        options: engine::Options { command: "feature test".to_owned(), jobs: 1, consent: Consent::Given },
-    })
-    .map_err(|error| Failure::new(error.to_string()))?;
-    for guest in summary.guests {
-        if let Outcome::Failed { cause } = guest.outcome {
-            return Err(Failure { message: format!("modelled guest {}: {}", guest.name, cause.message), ..cause });
-        }
-    }
-    let records =
-        sandbox.perform(Place::Node, &[record::read_all()]).map_err(|error| Failure::new(error.to_string()))?;
-    let records: BTreeMap<_, _> = match records.first() {
-        Some(records) => record::parse_all(records).map_err(|error| Failure::new(error.to_string()))?,
-        None => BTreeMap::new(),
-    };
+/// What the guests of a sandbox published.
+fn published(sandbox: &Sandbox) -> Result<Vec<Artifact>, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
+    let records = sandbox.perform(Place::Node, &[record::read_all()]).map_err(|error| failed(&error))?;
+    let Some(records) = records.first() else { return Ok(Vec::new()) };
+    let records = record::parse_all(records).map_err(|error| failed(&error))?;
     Ok(records.into_values().flat_map(|record| record.published).collect())
 }

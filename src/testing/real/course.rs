@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::super::{StandError, ground};
 use super::around::{Around, Staged};
 use super::workshop::Workshop;
 use super::{Options, Proof, Times, Verdict};
@@ -12,7 +13,7 @@ use crate::host::local::Local;
 use crate::host::record::{Counts, Recorder};
 use crate::host::{Host as _, HostError, HostHandle};
 use crate::lab::{Base, LabError};
-use crate::machine::{File, Machine, MachineError, Packages, Report, SecretStore};
+use crate::machine::{File, Machine, MachineError, Report, SecretStore};
 use crate::model::{Cidr, Guest, GuestId, Os, RealRun, ScriptKind, ScriptSpec, Step, Target};
 use crate::op::{Attributes, Place};
 use crate::request::Request;
@@ -53,6 +54,16 @@ impl From<MachineError> for Stop {
     }
 }
 
+impl From<StandError> for Stop {
+    fn from(error: StandError) -> Stop {
+        match error {
+            StandError::Machine(error) => error.into(),
+            StandError::Host(error) => error.into(),
+            error => Failure::new(error.to_string()).into(),
+        }
+    }
+}
+
 impl From<ScriptError> for Stop {
     fn from(error: ScriptError) -> Stop {
         match error {
@@ -71,12 +82,13 @@ pub(super) fn prove(
     options: &Options,
 ) -> Proof {
     let wanted = file.map_or_else(|| Ok(RealRun::default()), TestFile::real);
-    let os = options.os.or(wanted.as_ref().ok().and_then(|wanted| wanted.os)).unwrap_or_default();
+    let described = file.and_then(|file| serde_json::from_value(file.guest().remove("os")?).ok());
+    let os = options.os.or(wanted.as_ref().ok().and_then(|wanted| wanted.os)).or(described).unwrap_or_default();
     let proven = wanted.map_err(|wrong| Stop::from(Failure::new(wrong))).and_then(|wanted| {
         possible(spec, &wanted)?;
         let around = Around::new(library, spec, file, &wanted, options)?;
         let real = Arc::new(Local::new(options.interrupt.clone())?);
-        let script = Course { library, models, spec, file, options, wanted, around, os, real };
+        let script = Course { library, models, spec, options, wanted, around, os, real };
         script.reaches()?;
         script.prepare()?;
         let proven = script.in_a_container();
@@ -110,7 +122,6 @@ struct Course<'a> {
     library: &'a Library,
     models: &'a Models,
     spec: &'a ScriptSpec,
-    file: Option<&'a TestFile>,
     options: &'a Options,
     wanted: RealRun,
     around: Around,
@@ -179,7 +190,7 @@ impl Course<'_> {
         self.tell(booted);
         let address =
             Cidr { address: address.parse().map_err(|_| Failure::new("a container without an address"))?, prefix: 24 };
-        let staged = self.around.stage(self.library, self.models, (id, address), &self.wanted, self.options)?;
+        let staged = self.around.stage(self.library, self.models, (id, address), &self.wanted)?;
         let runs = Runs::new(self, staged);
         let ended = runs.all();
         runs.host.close_channel(runs.place);
@@ -269,22 +280,15 @@ impl<'a> Runs<'a> {
 
     /// Puts into the container what is there before anything runs.
     fn furnish(&self, machine: &Machine) -> Result<(), Stop> {
-        let described = self.course.file.map(TestFile::guest).unwrap_or_default();
-        let mut files = self.course.options.files.clone();
-        if let Some(described) = described.get("files").and_then(serde_json::Value::as_object) {
-            let text = described.iter().filter_map(|(path, text)| Some((path.clone(), text.as_str()?.to_owned())));
-            files.extend(text);
-        }
-        for (path, text) in files {
+        for (path, text) in &self.course.options.files {
             if let Some((above, _)) = path.rsplit_once('/').filter(|(above, _)| !above.is_empty()) {
                 machine.dir(above, &Attributes::default())?;
             }
-            machine.file(&path, &File::text(Sealed::plain(text)))?;
+            machine.file(path, &File::text(Sealed::plain(text.as_str())))?;
         }
-        let packages = described.get("packages").and_then(serde_json::Value::as_array);
-        let packages: Vec<String> =
-            packages.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect();
-        machine.packages(&packages, &Packages::default())?;
+        let declared = &self.course.around.declared;
+        ground::keep_secrets(&self.host, &declared.secrets)?;
+        ground::furnish(machine, declared)?;
         Ok(())
     }
 

@@ -24,7 +24,6 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::twice;
 use crate::event::{Asked, Event, Events, Failure, Stamped};
 use crate::finding::{Finding, Severity};
 use crate::host::interrupt::Interrupt;
