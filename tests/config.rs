@@ -24,9 +24,13 @@ fn told(loaded: &Loaded) -> String {
     findings::render(&loaded.findings, false)
 }
 
+fn example(name: &str) -> Dir {
+    Dir::Real(project("examples").join(name))
+}
+
 #[test]
 fn the_shipped_platform_has_no_findings() {
-    for dir in [Dir::Embedded, Dir::Real(project("etc")), Dir::Real(project("examples/minimal"))] {
+    for dir in [Dir::Embedded, Dir::Real(project("etc")), example("minimal"), example("ai")] {
         let loaded = load(&dir, &catalogue());
         assert_eq!(told(&loaded), "", "{dir:?}");
         assert!(loaded.site.is_some());
@@ -78,9 +82,10 @@ fn plaintext_passwords_are_nowhere() {
 #[test]
 fn an_unknown_script_is_an_error_only_for_requests_that_need_it() {
     let mut catalogue = catalogue();
-    for feature in ["docker", "portainer"] {
+    for feature in ["docker", "portainer", "vllm"] {
         catalogue.features.remove(feature);
     }
+    catalogue.apps.remove("vllm");
     let loaded = load(&Dir::Real("tests/data/config/legacy/etc".into()), &catalogue);
     let site = loaded.site.as_ref().unwrap();
     let severe = |names: &[&str]| -> Vec<String> {

@@ -9,6 +9,7 @@ mod cloud_init;
 mod docker;
 mod first_feature;
 pub mod gpus;
+mod models;
 mod old;
 mod portainer;
 mod proving;

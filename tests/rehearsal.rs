@@ -1,6 +1,7 @@
 //! A rehearsal on a node, then the run on the same node: what the rehearsal said is what is done.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use phoenix::config::Dir;
 use phoenix::engine::Consent;
@@ -278,6 +279,21 @@ fn devices_of_the_node_are_looked_for_on_the_node() {
     assert_eq!(holds(&mut scenario, &[200]), Vec::<String>::new());
 }
 
+/// Guests that serve models, and what asks them.
+const MODELS: &[u32] = &[300, 301, 310, 311, 312, 320];
+
+fn models() -> Scenario {
+    Scenario::configured(&Dir::Real(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/ai")))
+}
+
+#[test]
+fn servers_of_models_are_what_was_predicted() {
+    let mut scenario = models();
+    assert_eq!(holds(&mut scenario, MODELS), Vec::<String>::new());
+    scenario.perform(inside(310), &[Op::Remove { path: "/opt/vllm/installed.txt".to_owned(), recursive: false }]);
+    assert_eq!(holds(&mut scenario, MODELS), Vec::<String>::new());
+}
+
 #[test]
 fn directories_of_the_node_are_shown_in_new_guests_as_they_are() {
     let mut guest = scenario::container(110, "store");
@@ -316,7 +332,8 @@ fn every_shipped_script_is_rehearsed_here() {
     let catalogue = library.catalogue();
     let all: BTreeSet<&String> = catalogue.features.keys().chain(catalogue.apps.keys()).collect();
     let mut rehearsed = BTreeSet::new();
-    for (mut scenario, targets) in [(shipped(), PLATFORM), (gpus::scenario("1"), &[200][..])] {
+    let scenarios = [(shipped(), PLATFORM), (gpus::scenario("1"), &[200][..]), (models(), MODELS)];
+    for (mut scenario, targets) in scenarios {
         for guest in scenario.rehearse(targets).story().guests.values() {
             rehearsed.extend(guest.steps.iter().filter_map(|step| match &step.step {
                 Step::Feature(name) | Step::App(name) => Some(name.clone()),

@@ -390,10 +390,15 @@ impl<'a> Fields<'a> {
 
     /// Reports every field that nobody asked for, and those that are missing: not the ones that are merely misspelled.
     pub fn finish(&self) {
+        self.finish_but(|_| false);
+    }
+
+    /// The same; a field that nobody asked for is offered to `take` before.
+    pub fn finish_but(&self, mut take: impl FnMut(&Member) -> bool) {
         let asked = self.asked.borrow();
         let mut meant = Vec::new();
         for member in self.value.members() {
-            if !asked.contains(&member.key.as_str()) && !is_remark(member) {
+            if !asked.contains(&member.key.as_str()) && !is_remark(member) && !take(member) {
                 let near = did_you_mean(&member.key, asked.iter().copied());
                 meant.extend(near);
                 let mut finding = Finding::error("unknown-field", format!("unknown field `{}`", member.key));

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `portainer_role` that runs something | the features `docker` and `portainer`, and the role, port, version, names and secret of the latter |
 //! | `nvidia_*` of a container | parameters of the feature `nvidia` |
+//! | `vllm_engine_config` | parameters of the app `vllm` |
+//! | `traefik_service.port` of a guest that serves models | the parameter `port` of its app |
 //!
 //! What `params` says itself counts; a parameter that the script does not have is left out.
 
@@ -13,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::decode::Fields;
 use super::guest::Draft;
+use super::legacy::MODEL_SERVERS;
 use crate::finding::Finding;
 use crate::model::{Catalogue, Guest, GuestId, Origin, PortainerRole, ScriptKind, Site};
 
@@ -22,6 +25,9 @@ const DOCKER: &str = "docker";
 const PORTAINER: &str = "portainer";
 /// The feature with NVIDIA's driver.
 const NVIDIA: &str = "nvidia";
+
+/// The app with a vLLM server.
+const VLLM: &str = "vllm";
 
 /// Images of Portainer's server.
 const SERVER_IMAGES: [&str; 2] = ["portainer/portainer-ce", "portainer/portainer-ee"];
@@ -46,14 +52,19 @@ pub fn derive(site: &Site, drafts: &mut [Draft], root: &Fields, catalogue: &Cata
                 draft.guest.features.push(PORTAINER.to_owned());
             }
             let found = portainer(site, &draft.guest, role, &image);
-            fill(&mut draft.guest, PORTAINER, found, catalogue);
+            fill(&mut draft.guest, ScriptKind::Feature, PORTAINER, found, catalogue);
         }
         if draft.guest.portainer_role == PortainerRole::Server {
             one_server(site, draft);
         }
         if lists(&draft.guest, NVIDIA) {
             let found = nvidia(&draft.guest);
-            fill(&mut draft.guest, NVIDIA, found, catalogue);
+            fill(&mut draft.guest, ScriptKind::Feature, NVIDIA, found, catalogue);
+        }
+        if let Some(app) = draft.guest.app.clone().filter(|app| MODEL_SERVERS.contains(&app.as_str())) {
+            let mut found = if app == VLLM { vllm(&draft.guest) } else { Vec::new() };
+            found.push(("port", draft.guest.traefik_service.as_ref().map(|service| json!(service.port))));
+            fill(&mut draft.guest, ScriptKind::App, &app, found, catalogue);
         }
     }
 }
@@ -79,12 +90,12 @@ fn has_docker(id: GuestId, declared: &BTreeMap<GuestId, (Origin, bool)>) -> bool
     false
 }
 
-/// Gives parameters to a feature as far as it has them and the guest does not say them.
-fn fill(guest: &mut Guest, feature: &str, found: Vec<(&str, Option<Value>)>, catalogue: &Catalogue) {
-    let Some(spec) = catalogue.get(ScriptKind::Feature, feature) else { return };
+/// Gives parameters to a script as far as it has them and the guest does not say them.
+fn fill(guest: &mut Guest, kind: ScriptKind, script: &str, found: Vec<(&str, Option<Value>)>, catalogue: &Catalogue) {
+    let Some(spec) = catalogue.get(kind, script) else { return };
     for (name, value) in found {
         if let Some(value) = value.filter(|_| spec.params.contains_key(name)) {
-            guest.params.entry(feature.to_owned()).or_default().entry(name.to_owned()).or_insert(value);
+            guest.params.entry(script.to_owned()).or_default().entry(name.to_owned()).or_insert(value);
         }
     }
 }
@@ -190,5 +201,22 @@ fn nvidia<'p>(guest: &Guest) -> Vec<(&'p str, Option<Value>)> {
         ("driver_version", declared.driver_version.map(|version| json!(version))),
         ("runfile_url", declared.runfile_url.map(|url| json!(url))),
         ("cuda_repository", declared.repo_url.map(|url| json!(url))),
+    ]
+}
+
+fn vllm<'p>(guest: &Guest) -> Vec<(&'p str, Option<Value>)> {
+    let Some(engine) = &guest.lxc.vllm else { return Vec::new() };
+    vec![
+        ("model", Some(json!(engine.model))),
+        ("trust_remote_code", engine.trust_remote_code.then_some(json!(true))),
+        ("dtype", engine.dtype.as_ref().map(|dtype| json!(dtype))),
+        ("max_model_len", engine.max_model_len.map(|tokens| json!(tokens))),
+        ("quantization", engine.quantization.as_ref().map(|method| json!(method))),
+        ("gpu_memory_utilization", engine.gpu_memory_utilization.map(|share| json!(share))),
+        ("tensor_parallel_size", engine.tensor_parallel_size.map(|gpus| json!(gpus))),
+        ("host", engine.host.as_ref().map(|host| json!(host))),
+        ("port", engine.port.map(|port| json!(port))),
+        ("served_name", engine.served_model_name.as_ref().map(|name| json!(name))),
+        ("arguments", (!engine.arguments.is_empty()).then(|| json!(engine.arguments))),
     ]
 }

@@ -13,14 +13,15 @@ use crate::model::{NodeStorage, PortainerRole};
 const INSTALLED: &str = "/usr/local/phoenix_hypervisor/";
 
 /// Its application scripts and the apps that replace them.
-const APPS: [(&str, &str); 6] = [
+const APPS: [(&str, &str); 4] = [
     ("phoenix_hypervisor_lxc_101.sh", "gateway"),
     ("phoenix_hypervisor_lxc_102.sh", "router"),
     ("phoenix_hypervisor_lxc_103.sh", "ca"),
-    ("phoenix_hypervisor_lxc_955.sh", "ollama"),
-    ("phoenix_hypervisor_lxc_957.sh", "llamacpp"),
     ("phoenix_hypervisor_lxc_vllm.sh", "vllm"),
 ];
+
+/// Apps that serve models: its configurations name scripts for them that it never had.
+pub const MODEL_SERVERS: [&str; 3] = ["vllm", "ollama", "llamacpp"];
 
 /// Whether a hypervisor file is in the predecessor's spelling: only its program needed `core_paths`.
 pub fn is_legacy(hypervisor: &Value) -> bool {
@@ -31,6 +32,38 @@ pub fn is_legacy(hypervisor: &Value) -> bool {
 pub fn app(script: &str) -> &str {
     let translated = APPS.iter().find(|(name, _)| *name == script).map(|(_, app)| *app);
     translated.unwrap_or_else(|| script.strip_suffix(".rhai").unwrap_or(script))
+}
+
+/// The app that is meant by a script which the predecessor never had: what the guest's features, else its name, say.
+pub fn meant_app(script: &str, guest: &str, features: &[String]) -> Option<&'static str> {
+    let number = script.strip_prefix("phoenix_hypervisor_lxc_")?.strip_suffix(".sh")?;
+    if !number.bytes().all(|byte| byte.is_ascii_digit()) || app(script) != script {
+        return None;
+    }
+    let listed = MODEL_SERVERS.into_iter().find(|server| features.iter().any(|feature| feature == server));
+    let guest = guest.to_ascii_lowercase().replace(['-', '.'], "");
+    listed.or_else(|| MODEL_SERVERS.into_iter().find(|server| guest.contains(server)))
+}
+
+/// What a member of the predecessor's `vllm_engine_config` becomes on vLLM's command line: `-` goes before capitals and
+/// takes the place of `_`; `true` is the bare option, `false` and `null` are nothing.
+pub fn vllm_arguments(name: &str, value: &serde_json::Value) -> Vec<String> {
+    let mut option = String::from("--");
+    for sign in name.chars() {
+        match sign {
+            '_' => option.push('-'),
+            'A'..='Z' => option.extend(['-', sign.to_ascii_lowercase()]),
+            _ => option.push(sign),
+        }
+    }
+    // A name that begins with a capital.
+    let option = option.replacen("---", "--", 1);
+    match value {
+        serde_json::Value::Null | serde_json::Value::Bool(false) => Vec::new(),
+        serde_json::Value::Bool(true) => vec![option],
+        serde_json::Value::String(text) => vec![option, text.clone()],
+        other => vec![option, other.to_string()],
+    }
 }
 
 /// The sections of the hypervisor file that have no effect; `mount_point_base` serves to explain mounts.
@@ -146,6 +179,29 @@ mod tests {
         assert_eq!(kept.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), ["chown", "net_admin"]);
         assert_eq!(lxc_option("nesting=1"), None);
         assert_eq!(lxc_option("lxc.mount.auto"), None);
+    }
+
+    #[test]
+    fn settings_of_vllm_become_arguments() {
+        use serde_json::json;
+        assert_eq!(vllm_arguments("max_num_seqs", &json!(16)), ["--max-num-seqs", "16"]);
+        assert_eq!(vllm_arguments("enforceEager", &json!(true)), ["--enforce-eager"]);
+        assert_eq!(vllm_arguments("KvCacheDtype", &json!("fp8")), ["--kv-cache-dtype", "fp8"]);
+        assert_eq!(vllm_arguments("overrides", &json!({"a": 1})), ["--overrides", "{\"a\":1}"]);
+        for nothing in [json!(false), json!(null)] {
+            assert_eq!(vllm_arguments("enable_lora", &nothing), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn scripts_that_never_were_are_told_by_features_and_names() {
+        let nvidia = ["nvidia".to_owned()];
+        let with = |feature: &str| ["nvidia".to_owned(), feature.to_owned()];
+        assert_eq!(meant_app("phoenix_hypervisor_lxc_955.sh", "chat", &with("ollama")), Some("ollama"));
+        assert_eq!(meant_app("phoenix_hypervisor_lxc_957.sh", "Llama.cpp-gpu0", &nvidia), Some("llamacpp"));
+        assert_eq!(meant_app("phoenix_hypervisor_lxc_960.sh", "chat", &nvidia), None);
+        assert_eq!(meant_app("phoenix_hypervisor_lxc_101.sh", "ollama", &nvidia), None);
+        assert_eq!(meant_app("ollama", "ollama", &nvidia), None);
     }
 
     #[test]

@@ -56,7 +56,7 @@ fn draft<'a>(file: &'a File, member: &'a Member, defaults: &Nvidia) -> Option<Dr
         guest.snapshots.before_features = Some("pre-configured".to_owned());
         guest.snapshots.after_features = Some("final-form".to_owned());
     }
-    guest.app = fields.text("application_script").map(|script| legacy::app(script).to_owned());
+    guest.app = fields.text("application_script").map(|script| app(&fields, script, &guest));
     guest.volumes =
         ["zfs_volumes", "volumes"].into_iter().flat_map(|name| fields.maps(name)).filter_map(disks::volume).collect();
     guest.mounts = fields.maps("mount_points").into_iter().filter_map(disks::bind_mount).collect();
@@ -207,6 +207,34 @@ fn nvidia(fields: &Fields) -> Nvidia {
     }
 }
 
+/// The app that takes the place of what `application_script` names.
+fn app(fields: &Fields, script: &str, guest: &Guest) -> String {
+    let Some(meant) = legacy::meant_app(script, &guest.name, &guest.features) else {
+        return legacy::app(script).to_owned();
+    };
+    let problem = format!(
+        "`{script}` was never there: the app `{meant}` takes its place, as the guest's features and name suggest"
+    );
+    let finding = Finding::warning("meant-app", problem).hint(format!("write \"application_script\": \"{meant}\""));
+    fields.file.report(finding, fields.span("application_script"));
+    meant.to_owned()
+}
+
+/// A group of vLLM's settings. The predecessor passed on whatever stood there.
+fn engine_group(group: &Fields, arguments: &mut Vec<String>) {
+    group.finish_but(|member| {
+        let passed_on = legacy::vllm_arguments(&member.key, &member.value.plain());
+        let finding = Finding::warning("passed-on", format!("`{}` becomes an argument of vLLM", member.key))
+            .hint("write it into `params.vllm.arguments`, one word each");
+        let is_taken = group.file.lenient();
+        if is_taken {
+            group.file.report(finding, member.key_span.clone());
+            arguments.extend(passed_on);
+        }
+        is_taken
+    });
+}
+
 fn vllm(fields: Fields) -> Option<VllmEngine> {
     let mut engine = VllmEngine::default();
     fields.require("ModelConfig", "at least {\"model\": \"ORGANISATION/NAME\"}");
@@ -216,22 +244,22 @@ fn vllm(fields: Fields) -> Option<VllmEngine> {
         engine.trust_remote_code = model.flag_or("trust_remote_code", false);
         engine.dtype = model.string("dtype");
         engine.max_model_len = model.whole("max_model_len", 1..=u64::from(u32::MAX));
-        model.finish();
+        engine_group(&model, &mut engine.arguments);
     }
     if let Some(cache) = fields.map("CacheConfig") {
         engine.quantization = cache.string("quantization");
         engine.gpu_memory_utilization = cache.number("gpu_memory_utilization", 0.0, 1.0);
-        cache.finish();
+        engine_group(&cache, &mut engine.arguments);
     }
     if let Some(parallel) = fields.map("ParallelConfig") {
         engine.tensor_parallel_size = parallel.whole("tensor_parallel_size", 1..=1024);
-        parallel.finish();
+        engine_group(&parallel, &mut engine.arguments);
     }
     if let Some(server) = fields.map("ServerConfig") {
         engine.host = server.string("host");
         engine.port = server.whole("port", 1..=65535);
         engine.served_model_name = server.string("served_model_name");
-        server.finish();
+        engine_group(&server, &mut engine.arguments);
     }
     fields.finish();
     Some(engine)

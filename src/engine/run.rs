@@ -158,6 +158,7 @@ pub fn run(engine: Engine) -> Result<Summary, EngineError> {
     let run = Run {
         node,
         boot: Boot::new(&plan, &site, &graph, &sight),
+        secrets: SecretStore::new(handles.host.clone(), outside).declared(site.secrets.clone()),
         graph,
         site,
         library,
@@ -168,7 +169,6 @@ pub fn run(engine: Engine) -> Result<Summary, EngineError> {
         journal: Journal::new(&id),
         id,
         artifacts: Artifacts::default(),
-        secrets: SecretStore::new(handles.host.clone(), outside),
         unknown: Mutex::default(),
         turns: Mutex::default(),
         released: Mutex::default(),

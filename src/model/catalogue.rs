@@ -150,6 +150,24 @@ pub struct ScriptSpec {
     pub path: String,
 }
 
+impl ScriptKind {
+    /// The kinds of script that a name may mean, the likelier first, and the name by itself: a feature and an app may be
+    /// called the same, and `features/x` and `apps/x` tell them apart.
+    pub fn of_name(name: &str) -> (&'static [ScriptKind], &str) {
+        match name.split_once('/') {
+            Some(("features", name)) => (&[ScriptKind::Feature], name),
+            Some(("apps", name)) => (&[ScriptKind::App], name),
+            _ => (&[ScriptKind::Feature, ScriptKind::App], name),
+        }
+    }
+
+    /// Whether somebody who says `asked` means the script of this kind and name.
+    pub fn is_meant(self, name: &str, asked: &str) -> bool {
+        let (kinds, asked) = ScriptKind::of_name(asked);
+        kinds.contains(&self) && asked == name
+    }
+}
+
 /// All scripts that were found, by kind and name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Catalogue {
@@ -166,6 +184,12 @@ impl Catalogue {
             ScriptKind::Feature => self.features.get(name),
             ScriptKind::App => self.apps.get(name),
         }
+    }
+
+    /// The feature or app that a name means, as [`ScriptKind::of_name`] reads it.
+    pub fn named(&self, name: &str) -> Option<&ScriptSpec> {
+        let (kinds, name) = ScriptKind::of_name(name);
+        kinds.iter().find_map(|kind| self.get(*kind, name))
     }
 }
 

@@ -137,6 +137,8 @@ pub struct VllmEngine {
     pub port: Option<u16>,
     /// Name clients ask for.
     pub served_model_name: Option<String>,
+    /// Words of its command line beside these.
+    pub arguments: Vec<String>,
 }
 
 /// What only containers have.

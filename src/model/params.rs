@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Cidr, ParamSpec, ParamType, ScriptSpec};
+use super::{Catalogue, Cidr, Guest, ParamSpec, ParamType, ScriptKind, ScriptSpec};
 
 /// What is wrong with one parameter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +20,29 @@ pub struct Problem {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+}
+
+/// The parameters a script is run with in a guest. `params.NAME` is for the feature and for the app of that name: each
+/// takes what it declares, and what neither declares is the feature's problem.
+///
+/// # Errors
+/// As [`params`].
+pub fn of_guest(
+    spec: &ScriptSpec,
+    guest: &Guest,
+    catalogue: &Catalogue,
+) -> Result<BTreeMap<String, Value>, Vec<Problem>> {
+    let given = guest.params.get(&spec.name);
+    let (namesake, takes_unknown) = match spec.kind {
+        ScriptKind::Feature if guest.app.as_ref() == Some(&spec.name) => (catalogue.apps.get(&spec.name), true),
+        ScriptKind::App if guest.features.contains(&spec.name) => (catalogue.features.get(&spec.name), false),
+        ScriptKind::Feature | ScriptKind::App => (None, true),
+    };
+    let Some(namesake) = namesake else { return params(spec, given) };
+    let is_for = |name: &str| spec.params.contains_key(name) || (takes_unknown && !namesake.params.contains_key(name));
+    let mut own = given.cloned().unwrap_or_default();
+    own.retain(|name, _| is_for(name));
+    params(spec, Some(&own))
 }
 
 /// The parameters a script is run with: what was given over the script's fallbacks. A parameter that is neither given

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::Output;
 use crate::model::{GuestId, GuestKind};
 use crate::op::{Attributes, Content, Op, OpResult, OpValue};
+use crate::request::{Request, Response};
 
 /// A program started inside a modelled machine.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -134,6 +135,17 @@ pub struct UnitModel {
     pub serves: Option<String>,
 }
 
+/// A request that reached a server, without TLS.
+#[derive(Clone, Copy, Debug)]
+pub struct Reached<'r> {
+    /// The request.
+    pub request: &'r Request,
+    /// TCP port that it came to.
+    pub port: u16,
+    /// Path of its URL, without query.
+    pub path: &'r str,
+}
+
 /// Answers for programs, packages and units that a modelled machine does not know itself.
 pub trait Programs: Send + Sync {
     /// Whether this program (by name) is modelled. A modelled program that is not installed is not found; one that
@@ -158,6 +170,19 @@ pub trait Programs: Send + Sync {
 
     /// What the unit does while it runs; `None`: nothing that others see.
     fn unit(&self, name: &str) -> Option<UnitModel>;
+
+    /// TCP ports that a server listens on which a unit started as `server`; `None`: nobody models it as a server.
+    fn listens(&self, _server: &ProgramCall, _inside: &mut dyn Inside) -> Option<Vec<u16>> {
+        None
+    }
+
+    /// What such a server answers.
+    ///
+    /// # Errors
+    /// Why no answer came, in a client's words.
+    fn respond(&self, server: &ProgramCall, _: &Reached, _inside: &mut dyn Inside) -> Result<Response, String> {
+        Err(format!("nobody models what {} answers", server.name()))
+    }
 }
 
 /// No models at all.

@@ -37,11 +37,12 @@ pub fn lint(library: &Library, names: &[String]) -> Result<Vec<Linted>, UnknownN
     let mut modules = BTreeSet::new();
     let mut scripts = BTreeSet::new();
     for name in names {
-        let kinds: Vec<ScriptKind> = KINDS.into_iter().filter(|kind| library.contains(*kind, name)).collect();
+        let (kinds, stem) = ScriptKind::of_name(name);
+        let kinds: Vec<ScriptKind> = kinds.iter().copied().filter(|kind| library.contains(*kind, stem)).collect();
         match library.module(name) {
             Some(_) => _ = modules.insert(name.clone()),
             None if kinds.is_empty() => return Err(unknown(library, name)),
-            None => scripts.extend(kinds.into_iter().map(|kind| (kind, name.clone()))),
+            None => scripts.extend(kinds.into_iter().map(|kind| (kind, stem.to_owned()))),
         }
     }
     if names.is_empty() {

@@ -7,8 +7,12 @@
 //!     units: #{ "step-ca.service": #{ serves: "ca" } },
 //! };
 //!
-//! fn run(machine, argv) { ... }   // text, #{ code, stdout, stderr }, or () for "nothing is known about this call"
+//! fn run(machine, argv) { ... }       // text, #{ code, stdout, stderr }, or () for "nothing is known about this call"
+//! fn listens(machine, argv) { ... }   // of a server that a unit started: its TCP ports
+//! fn http(machine, request) { ... }   // text, #{ status, headers, body }, or () for 404
 //! ```
+//!
+//! Several models may name one program (`tar`): they are asked in the order of their names, until one knows the call.
 //!
 //! Only the sandbox and tests load them. A model runs on a thread of its own, because scripts need more stack than
 //! whoever calls a program has, and asks for what it needs of the machine over a channel.
@@ -19,9 +23,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use rhai::{CallFnOptions, Dynamic, EvalAltResult, Position, Scope};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::api::{ModelMachine, to_json};
+use super::api::{ModelMachine, from_json, to_json};
 use super::blame::{End, Scene, explain};
 use super::error::{Raised, Thrown};
 use super::library::Script;
@@ -31,7 +35,8 @@ use crate::command::Output;
 use crate::finding::{Finding, Severity, did_you_mean};
 use crate::model::ScriptKind;
 use crate::op::{Op, OpResult};
-use crate::sandbox::programs::{Identity, Inside, PackageModel, ProgramCall, Programs, UnitModel};
+use crate::request::Response;
+use crate::sandbox::programs::{Identity, Inside, PackageModel, ProgramCall, Programs, Reached, UnitModel};
 
 /// Exit status of a program whose model is at fault (`EX_SOFTWARE`).
 const MODEL_FAILED: i32 = 70;
@@ -46,6 +51,15 @@ pub(super) const KEYS: [(&str, &str); 3] = [
 /// Keys of the map that `run` may answer.
 pub(super) const ANSWER_KEYS: [&str; 3] = ["code", "stdout", "stderr"];
 
+/// Keys of the map that `http` may answer.
+pub(super) const RESPONSE_KEYS: [&str; 3] = ["status", "headers", "body"];
+
+/// Functions of a model that are called from outside.
+pub(super) const ENTRIES: [&str; 3] = [RUN, LISTENS, HTTP];
+const RUN: &str = "run";
+const LISTENS: &str = "listens";
+const HTTP: &str = "http";
+
 /// All program models of a library.
 #[derive(Clone, Debug)]
 pub struct Models(Arc<Inner>);
@@ -53,8 +67,8 @@ pub struct Models(Arc<Inner>);
 struct Inner {
     library: Library,
     scripts: Vec<Script>,
-    /// Program -> index of the script that models it.
-    programs: BTreeMap<String, usize>,
+    /// Program -> indices of the scripts that model it.
+    programs: BTreeMap<String, Vec<usize>>,
     packages: BTreeMap<String, PackageModel>,
     units: BTreeMap<String, UnitModel>,
 }
@@ -129,7 +143,9 @@ impl Inner {
             };
             match key.as_str() {
                 "programs" => match serde_json::from_value::<Vec<String>>(value) {
-                    Ok(names) => self.programs.extend(names.into_iter().map(|name| (name, next))),
+                    Ok(names) => {
+                        names.into_iter().for_each(|name| self.programs.entry(name).or_default().push(next));
+                    }
                     Err(problem) => refuse(None, problem.to_string()),
                 },
                 "packages" => declared(value, &mut self.packages, refuse),
@@ -144,6 +160,44 @@ impl Inner {
                 }
             }
         }
+    }
+}
+
+/// Why a model answered nothing that can be used.
+enum Fault {
+    /// What a double refused, the program refuses.
+    Refused(String),
+    /// The model is wrong.
+    Mistake(String),
+    /// It called `skip`.
+    Skipped,
+}
+
+impl Inner {
+    /// The models of a program that have this function.
+    fn modelling(&self, call: &ProgramCall, function: &'static str) -> impl Iterator<Item = &Script> {
+        let models = self.programs.get(call.name()).into_iter().flatten().filter_map(|index| self.scripts.get(*index));
+        models.filter(move |script| script.syntax.function(function, 2).is_some())
+    }
+
+    /// Calls a function of a model on a thread of its own, and does for it what it asks of the machine.
+    fn ask(
+        &self,
+        script: &Script,
+        function: &str,
+        call: &ProgramCall,
+        argument: Dynamic,
+        inside: &mut dyn Inside,
+    ) -> Result<Dynamic, Fault> {
+        let (asks, asked) = channel();
+        let calling = Calling { call: call.clone(), identity: inside.identity(), asks };
+        std::thread::scope(|scope| {
+            let running = engine::thread(&format!("model {}", call.name()))
+                .spawn_scoped(scope, move || evaluate(&self.library, script, function, calling, argument));
+            let running = running.map_err(|error| Fault::Mistake(format!("the model could not be run: {error}")))?;
+            serve(&asked, inside);
+            running.join().unwrap_or_else(|_| Err(Fault::Mistake("the model ran into a mistake".to_owned())))
+        })
     }
 }
 
@@ -170,21 +224,31 @@ impl Programs for Models {
     }
 
     fn run(&self, call: &ProgramCall, inside: &mut dyn Inside) -> Option<Output> {
-        let script = self.0.scripts.get(*self.0.programs.get(call.name())?)?;
-        script.syntax.function("run", 2)?;
-        let (asks, asked) = channel();
-        let calling = Calling { call: call.clone(), identity: inside.identity(), asks };
-        std::thread::scope(|scope| {
-            let running = engine::thread(&format!("model {}", call.name()))
-                .spawn_scoped(scope, move || run(&self.0.library, script, calling));
-            let running = match running {
-                Ok(running) => running,
-                Err(error) => {
-                    return Some(Output::failure(MODEL_FAILED, format!("the model could not be run: {error}")));
-                }
-            };
-            serve(&asked, inside);
-            running.join().unwrap_or_else(|_| Some(Output::failure(MODEL_FAILED, "the model ran into a mistake")))
+        self.0.modelling(call, RUN).find_map(|script| {
+            let answer = self.0.ask(script, RUN, call, argv(call), inside);
+            answer.and_then(|answer| output(&answer)).unwrap_or_else(|fault| match fault {
+                Fault::Refused(words) => Some(Output::failure(1, words)),
+                Fault::Mistake(words) => Some(Output::failure(MODEL_FAILED, words)),
+                Fault::Skipped => None,
+            })
+        })
+    }
+
+    fn listens(&self, server: &ProgramCall, inside: &mut dyn Inside) -> Option<Vec<u16>> {
+        let script = self.0.modelling(server, LISTENS).next()?;
+        let answer = self.0.ask(script, LISTENS, server, argv(server), inside).ok()?;
+        let ports = answer.into_typed_array::<i64>().ok()?;
+        Some(ports.into_iter().filter_map(|port| u16::try_from(port).ok()).collect())
+    }
+
+    fn respond(&self, server: &ProgramCall, reached: &Reached, inside: &mut dyn Inside) -> Result<Response, String> {
+        let script = self.0.modelling(server, HTTP).next();
+        let script =
+            script.ok_or_else(|| format!("the model of {} has no `fn http(machine, request)`", server.name()))?;
+        let answer = self.0.ask(script, HTTP, server, request(server, reached), inside);
+        answer.and_then(|answer| response(&answer)).map_err(|fault| match fault {
+            Fault::Refused(words) | Fault::Mistake(words) => words,
+            Fault::Skipped => "connection closed".to_owned(),
         })
     }
 
@@ -208,38 +272,58 @@ fn serve(asked: &Receiver<Ask>, inside: &mut dyn Inside) {
     }
 }
 
-fn run(library: &Library, script: &Script, calling: Calling) -> Option<Output> {
-    let argv: rhai::Array = calling.call.argv.iter().map(|word| word.clone().into()).collect();
+fn evaluate(
+    library: &Library,
+    script: &Script,
+    function: &str,
+    calling: Calling,
+    argument: Dynamic,
+) -> Result<Dynamic, Fault> {
     let engine = engine::for_model(Dynamic::from(calling), library);
-    let arguments = (ModelMachine, argv);
-    let answer =
-        engine.call_fn_with_options::<Dynamic>(CallFnOptions::new(), &mut Scope::new(), &script.ast, "run", arguments);
-    match answer {
-        Ok(answer) => output(&answer).unwrap_or_else(|problem| Some(Output::failure(MODEL_FAILED, problem))),
-        Err(error) => {
-            // What a double refuses, the program refuses.
-            if let Some(words) = refused(&error) {
-                return Some(Output::failure(1, words));
-            }
-            let scene = Scene {
-                source: &script.source,
-                file: &|path| {
-                    (path == script.source.path).then(|| Arc::clone(&script.source)).or_else(|| library.file(path))
-                },
-                entry: script.syntax.function("run", 2).map_or(Position::new(1, 1), |function| function.at),
-                last_call: None,
-                mask: &str::to_owned,
-            };
-            Some(match explain(error, &scene) {
-                End::Error(error) => {
-                    let failure = error.failure();
-                    let trace = failure.trace.unwrap_or_default();
-                    Output::failure(MODEL_FAILED, format!("the model is at fault: {}\n{trace}", failure.message))
-                }
-                End::Skipped(_) => return None,
-            })
+    let (options, mut scope) = (CallFnOptions::new(), Scope::new());
+    let arguments = (ModelMachine, argument);
+    let called = engine.call_fn_with_options::<Dynamic>(options, &mut scope, &script.ast, function, arguments);
+    called.map_err(|error| {
+        if let Some(words) = refused(&error) {
+            return Fault::Refused(words);
         }
-    }
+        let scene = Scene {
+            source: &script.source,
+            file: &|path| {
+                (path == script.source.path).then(|| Arc::clone(&script.source)).or_else(|| library.file(path))
+            },
+            entry: script.syntax.function(function, 2).map_or(Position::new(1, 1), |function| function.at),
+            last_call: None,
+            mask: &str::to_owned,
+        };
+        match explain(error, &scene) {
+            End::Error(error) => {
+                let failure = error.failure();
+                let trace = failure.trace.unwrap_or_default();
+                Fault::Mistake(format!("the model is at fault: {}\n{trace}", failure.message))
+            }
+            End::Skipped(_) => Fault::Skipped,
+        }
+    })
+}
+
+/// What `run` and `listens` are called with.
+fn argv(call: &ProgramCall) -> Dynamic {
+    call.argv.iter().map(|word| Dynamic::from(word.clone())).collect::<rhai::Array>().into()
+}
+
+/// What `http` is called with.
+fn request(server: &ProgramCall, reached: &Reached) -> Dynamic {
+    let Reached { request, port, path } = reached;
+    let headers = request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.expose().into()));
+    from_json(&json!({
+        "method": request.method.word(),
+        "path": path,
+        "port": port,
+        "headers": headers.collect::<serde_json::Map<String, Value>>(),
+        "body": request.body.as_ref().map_or("", |body| body.expose()),
+        "argv": server.argv,
+    }))
 }
 
 /// The words of a double that refused, if nothing in the model caught them.
@@ -253,12 +337,12 @@ fn refused(error: &EvalAltResult) -> Option<String> {
     }
 }
 
-/// What a model answered.
-fn output(answer: &Dynamic) -> Result<Option<Output>, String> {
+/// What `run` answered.
+fn output(answer: &Dynamic) -> Result<Option<Output>, Fault> {
     if answer.is_unit() {
         return Ok(None);
     }
-    let wrong = || "the model must answer a text, `#{ code, stdout, stderr }` or `()`".to_owned();
+    let wrong = || Fault::Mistake("`run` must answer a text, `#{ code, stdout, stderr }` or `()`".to_owned());
     match to_json(answer) {
         Ok(Value::String(stdout)) => Ok(Some(Output::success(stdout))),
         Ok(Value::Object(fields)) => {
@@ -277,6 +361,38 @@ fn output(answer: &Dynamic) -> Result<Option<Output>, String> {
         }
         _ => Err(wrong()),
     }
+}
+
+/// What `http` answered. A body that is no text is JSON.
+fn response(answer: &Dynamic) -> Result<Response, Fault> {
+    let wrong = || Fault::Mistake("`http` must answer a text, `#{ status, headers, body }` or `()`".to_owned());
+    let (mut status, mut headers, mut body) = (200, serde_json::Map::new(), Value::Null);
+    match to_json(answer) {
+        Ok(Value::Null) => status = 404,
+        Ok(Value::String(text)) => body = Value::String(text),
+        Ok(Value::Object(fields)) => {
+            for (key, value) in fields {
+                match (key.as_str(), value) {
+                    ("status", Value::Number(number)) => {
+                        status = number.as_u64().and_then(|number| u16::try_from(number).ok()).ok_or_else(wrong)?;
+                    }
+                    ("headers", Value::Object(given)) => headers = given,
+                    ("body", given) => body = given,
+                    _ => return Err(wrong()),
+                }
+            }
+        }
+        _ => return Err(wrong()),
+    }
+    let (kind, body) = match body {
+        Value::Null => ("text/plain", Vec::new()),
+        Value::String(text) => ("text/plain", text.into_bytes()),
+        json => ("application/json", json.to_string().into_bytes()),
+    };
+    headers.entry("content-type").or_insert_with(|| kind.into());
+    let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let headers = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), text(value))).collect();
+    Ok(Response { status, headers, body, chain: Vec::new() })
 }
 
 /// One call of a modelled program: the context of a model's verbs.

@@ -102,8 +102,8 @@ impl Stand {
 
     pub(super) fn call(&self, entry: Entry, name: &str, given: &Value) -> Result<ScriptReport, ScriptError> {
         let library = &self.ground.library;
-        let kinds = [ScriptKind::Feature, ScriptKind::App];
-        let kind = kinds.into_iter().find(|kind| library.contains(*kind, name));
+        let (kinds, name) = ScriptKind::of_name(name);
+        let kind = kinds.iter().copied().find(|kind| library.contains(*kind, name));
         let kind = kind.ok_or_else(|| ScriptError::Absent(format!("there is no feature and no app `{name}`")))?;
         let Some(spec) = library.catalogue().get(kind, name) else {
             return Err(ScriptError::Invalid(library.check(kind, name)));

@@ -36,12 +36,12 @@ impl Selection {
     }
 
     /// Whether it means this case.
-    pub fn takes(&self, script: &str, case: &str) -> bool {
+    pub fn takes(&self, kind: ScriptKind, script: &str, case: &str) -> bool {
         let pattern = |pattern: &String| match pattern.contains(['*', '?']) {
             true => fits(pattern, case),
             false => case.contains(pattern.as_str()),
         };
-        self.script == script && self.case.as_ref().is_none_or(pattern)
+        kind.is_meant(script, &self.script) && self.case.as_ref().is_none_or(pattern)
     }
 }
 
@@ -137,8 +137,9 @@ impl Suite {
         let (mut scripts, mut cases) = (Vec::new(), Vec::new());
         for (kind, name) in features.chain(apps) {
             let select = &request.select;
-            let takes = |case: &str| select.is_empty() || select.iter().any(|selection| selection.takes(name, case));
-            if !select.is_empty() && !select.iter().any(|selection| selection.script == *name) {
+            let takes =
+                |case: &str| select.is_empty() || select.iter().any(|selection| selection.takes(kind, name, case));
+            if !select.is_empty() && !select.iter().any(|selection| kind.is_meant(name, &selection.script)) {
                 continue;
             }
             let file = TestFile::load(&library, kind, name);

@@ -39,7 +39,7 @@ pub fn check(site: &Site, drafts: &[Draft], catalogue: &Catalogue) -> Vec<Condit
                 Some(spec) => {
                     needs(site, draft, spec, span.clone());
                     artifacts(draft, spec, span.clone(), &publishers);
-                    parameters(draft, spec, span);
+                    parameters(draft, spec, catalogue, span);
                 }
                 None => {
                     let one = unusable.entry((kind, name.clone(), spec.is_some())).or_insert_with(|| Conditional {
@@ -124,10 +124,10 @@ fn needs(site: &Site, draft: &Draft, spec: &ScriptSpec, span: Range<usize>) {
 }
 
 /// Parameters that the script does not know, misses or cannot use.
-fn parameters(draft: &Draft, spec: &ScriptSpec, span: Range<usize>) {
+fn parameters(draft: &Draft, spec: &ScriptSpec, catalogue: &Catalogue, span: Range<usize>) {
     let file = draft.fields.file;
     let given = draft.fields.value.at("params").and_then(|params| params.member(&spec.name));
-    let Err(problems) = params::params(spec, draft.guest.params.get(&spec.name)) else { return };
+    let Err(problems) = params::of_guest(spec, &draft.guest, catalogue) else { return };
     for problem in problems {
         let mut finding = Finding::error("bad-parameter", problem.message);
         let near = || did_you_mean(&problem.name, spec.params.keys().map(String::as_str));

@@ -1,13 +1,15 @@
 //! Parameters of scripts as the scripts declare them: what `params` of a guest may hold.
 
+use std::collections::BTreeMap;
+
 use schemars::{Schema, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::{FileKind, types};
 use crate::model::{Catalogue, ParamSpec, ParamType, ScriptSpec, Target};
 
-/// The members of `params` in a file of guests: one for each script that runs in such a guest. None is required where
-/// the script requires it: some come from other fields of the guest.
+/// The members of `params` in a file of guests: one for each script that runs in such a guest; a feature and an app of
+/// one name have one for both. None is required where the script requires it: some come from other fields of the guest.
 pub fn scripts(kind: FileKind, catalogue: &Catalogue) -> Map<String, Value> {
     let target = match kind {
         FileKind::Lxc => Target::Lxc,
@@ -16,15 +18,20 @@ pub fn scripts(kind: FileKind, catalogue: &Catalogue) -> Map<String, Value> {
     };
     let scripts = catalogue.features.values().chain(catalogue.apps.values());
     let here = scripts.filter(|spec| spec.targets.contains(&target) && !spec.params.is_empty());
-    here.map(|spec| (spec.name.clone(), script(spec).into())).collect()
+    let mut by_name: BTreeMap<&str, Vec<&ScriptSpec>> = BTreeMap::new();
+    here.for_each(|spec| by_name.entry(&spec.name).or_default().push(spec));
+    by_name.into_iter().map(|(name, specs)| (name.to_owned(), script(&specs).into())).collect()
 }
 
-fn script(spec: &ScriptSpec) -> Schema {
+fn script(specs: &[&ScriptSpec]) -> Schema {
+    // What both have is described as the feature, which comes first, does.
+    let params = specs.iter().rev().flat_map(|spec| &spec.params);
     let mut properties: Map<String, Value> =
-        spec.params.iter().map(|(name, param)| (name.clone(), parameter(param).into())).collect();
+        params.map(|(name, param)| (name.clone(), parameter(param).into())).collect();
     properties.entry("comment").or_insert_with(|| json!({"description": "a remark"}));
+    let summaries: Vec<&str> = specs.iter().map(|spec| spec.summary.as_str()).collect();
     json_schema!({
-        "description": spec.summary,
+        "description": summaries.join("; "),
         "type": "object",
         "properties": properties,
         "additionalProperties": false,

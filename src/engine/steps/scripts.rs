@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Done, Life, Result, StepError};
 use crate::engine::record::{Applied, Consumed, Record};
 use crate::machine::Machine;
-use crate::model::{GuestId, ScriptKind, ScriptSpec};
+use crate::model::{GuestId, ScriptKind, ScriptSpec, params};
 use crate::script::{self, Call, Entry, ScriptError, ScriptReport};
 
 /// Applies one script. Every script of a target is run on every run; what is right already costs it reads only.
@@ -90,7 +90,7 @@ pub(super) fn spec(life: &Life, kind: ScriptKind, name: &str) -> Result<ScriptSp
 }
 
 fn params(life: &Life, spec: &ScriptSpec) -> Result<BTreeMap<String, serde_json::Value>> {
-    script::params(spec, life.guest.params.get(&spec.name)).map_err(|problems| {
+    params::of_guest(spec, &life.guest, life.run.library.catalogue()).map_err(|problems| {
         let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
         StepError::new(all.join("; "))
     })

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use crate::op::{OpError, OpResult, OpValue, UnitAction};
+use crate::command::Output;
+use crate::op::{Attributes, Op, OpError, OpResult, OpValue, UnitAction};
 use crate::sandbox::programs::ProgramCall;
 
 use super::Body;
@@ -13,6 +14,9 @@ use super::around::Around;
 use super::state::Power;
 use super::unit_file::{Found, Fragment, UnitFile, full_name, instance};
 use super::units::failed;
+
+/// Where a modelled machine keeps what failed units said, by unit.
+pub(super) const JOURNAL: &str = "/run/log/journal";
 
 /// Time that `systemctl` takes for one job.
 const JOB: Duration = Duration::from_millis(300);
@@ -207,22 +211,47 @@ impl Body {
         let Some(program) = argv.first() else { return Err(()) };
         let there =
             self.state.is_program(program) || (!program.starts_with('/') && self.state.on_path(program).is_some());
-        let output = there.then(|| {
-            let settings = unit.all("Service", "Environment").into_iter().filter_map(shlex::split).flatten();
-            let pairs = settings.filter_map(|pair| pair.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())));
-            let call = ProgramCall {
-                env: pairs.collect(),
-                cwd: unit.last("Service", "WorkingDirectory").unwrap_or("/").to_owned(),
-                stdin: String::new(),
-                user: unit.last("Service", "User").unwrap_or("root").to_owned(),
-                argv: argv.clone(),
-            };
-            self.run_program(&call, around, took)
-        });
+        let output = there.then(|| self.run_program(&self.process(unit, argv), around, took));
         match output {
             None => Err(()),
-            Some(Some(output)) if !output.ok() && !forgiving => Err(()),
+            Some(Some(output)) if !output.ok() && !forgiving => {
+                self.journal(name, &output, around, took);
+                Err(())
+            }
             Some(_) => Ok(()),
+        }
+    }
+
+    /// What a program of a unit said before it failed, for `journalctl`.
+    fn journal(&mut self, name: &str, output: &Output, around: &mut Around, took: &mut Duration) {
+        let bytes = [output.stdout.as_slice(), &output.stderr].concat();
+        if bytes.is_empty() {
+            return;
+        }
+        let path = format!("{JOURNAL}/{name}");
+        let written = [
+            Op::MakeDir { path: JOURNAL.to_owned(), attributes: Attributes::default() },
+            Op::Append { path, bytes, sync: false },
+        ];
+        for op in written {
+            // A journal that cannot be written keeps no unit from failing.
+            let _ = self.answer(&op, around, took);
+        }
+    }
+
+    /// A program with what a unit gives it: environment, directory, user.
+    pub(super) fn process(&self, unit: &UnitFile, argv: Vec<String>) -> ProgramCall {
+        let files = unit.all("Service", "EnvironmentFile").into_iter();
+        let lines = files.filter_map(|path| self.state.tree.text(path.trim_start_matches('-')));
+        let lines = lines.map(|text| text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n"));
+        let settings = unit.all("Service", "Environment").into_iter().map(str::to_owned).chain(lines);
+        let pairs = settings.filter_map(|words| shlex::split(&words)).flatten();
+        ProgramCall {
+            argv,
+            env: pairs.filter_map(|pair| pair.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()))).collect(),
+            cwd: unit.last("Service", "WorkingDirectory").unwrap_or("/").to_owned(),
+            stdin: String::new(),
+            user: unit.last("Service", "User").unwrap_or("root").to_owned(),
         }
     }
 

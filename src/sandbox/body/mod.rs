@@ -40,6 +40,7 @@ pub(in crate::sandbox) use builtin::cache_of;
 pub use change::{BodyChange, Misfit};
 pub use data::{Data, hex, sha256};
 pub use layers::{BadLayers, Layers, Saved};
+pub(in crate::sandbox) use network::Server;
 pub use packages::Installed;
 pub use state::Power;
 pub use template::Template;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::op::{OpError, OpErrorKind, OpResult, OpValue};
 
 use crate::sandbox::double;
-use crate::sandbox::programs::{Inside, UnitModel};
+use crate::sandbox::programs::{Inside, ProgramCall, UnitModel};
 
 use super::Body;
 use super::around::Around;
@@ -44,30 +44,42 @@ impl State {
     }
 }
 
+/// Who answers behind a port.
+pub(in crate::sandbox) enum Server {
+    /// A double, and the command line of its unit.
+    Double(String, Vec<String>),
+    /// A program whose model is a server, as its unit started it.
+    Model(ProgramCall),
+}
+
 impl Body {
     /// TCP ports that the active units listen on.
     pub(super) fn listening(&mut self, around: &mut Around) -> BTreeSet<u16> {
         self.active_units().into_iter().flat_map(|(name, loaded)| self.ports_of(&name, &loaded, around)).collect()
     }
 
-    /// Name of the double behind a port, and the command line of its unit.
+    /// Who answers behind a port.
     ///
     /// # Errors
     /// When nothing listens there, or nobody models what does.
-    pub(in crate::sandbox) fn service_on(
-        &mut self,
-        port: u16,
-        around: &mut Around,
-    ) -> Result<(String, Vec<String>), String> {
+    pub(in crate::sandbox) fn service_on(&mut self, port: u16, around: &mut Around) -> Result<Server, String> {
         let grafts = self.graft(around);
         let mut units = self.active_units().into_iter();
         let found = units.find(|(name, loaded)| self.ports_of(name, loaded, around).contains(&port));
         self.prune(grafts, around);
         let (name, loaded) = found.ok_or("connection refused")?;
-        let service = unit_model(&name, around).serves;
-        let service =
-            service.ok_or_else(|| format!("nobody models what {name} answers (`serves` of a .model.rhai)"))?;
-        Ok((service, command_line(&loaded)))
+        match unit_model(&name, around).map(|model| model.serves) {
+            Some(Some(service)) => Ok(Server::Double(service, command_line(&UnitFile::parse([&loaded])))),
+            Some(None) => Err(format!("nobody models what {name} answers (`serves` of a .model.rhai)")),
+            None => Ok(Server::Model(self.server(&loaded))),
+        }
+    }
+
+    /// The main program of a unit as it was started.
+    fn server(&self, loaded: &str) -> ProgramCall {
+        let unit = UnitFile::parse([loaded]);
+        let argv = command_line(&unit);
+        self.process(&unit, argv)
     }
 
     /// Certificates that this machine believes, in PEM.
@@ -75,11 +87,16 @@ impl Body {
         self.state.tree.text("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default()
     }
 
-    /// Does something inside the machine, with the node's directories in place.
-    pub(in crate::sandbox) fn visit<T>(&mut self, around: &mut Around, work: impl FnOnce(&mut dyn Inside) -> T) -> T {
+    /// Does something inside the machine, with the node's directories in place, as the server that runs there, if any.
+    pub(in crate::sandbox) fn visit<T>(
+        &mut self,
+        around: &mut Around,
+        server: Option<&ProgramCall>,
+        work: impl FnOnce(&mut dyn Inside) -> T,
+    ) -> T {
         let grafts = self.graft(around);
         let mut took = Duration::ZERO;
-        let done = work(&mut Within { body: self, around, took: &mut took, call: None });
+        let done = work(&mut Within { body: self, around, took: &mut took, call: server });
         self.prune(grafts, around);
         done
     }
@@ -95,29 +112,33 @@ impl Body {
     }
 
     fn ports_of(&mut self, name: &str, loaded: &str, around: &mut Around) -> Vec<u16> {
+        let mut took = Duration::ZERO;
         match unit_model(name, around) {
-            UnitModel { listens, serves: Some(service) } if listens.is_empty() => {
-                let mut took = Duration::ZERO;
+            Some(UnitModel { listens, serves: Some(service) }) if listens.is_empty() => {
                 let mut within = Within { body: self, around, took: &mut took, call: None };
-                double::ports(&service, command_line(loaded), &mut within)
+                double::ports(&service, command_line(&UnitFile::parse([loaded])), &mut within)
             }
-            UnitModel { listens, .. } => listens,
+            Some(UnitModel { listens, .. }) => listens,
+            None => {
+                let server = self.server(loaded);
+                let programs = around.programs;
+                let mut within = Within { body: self, around, took: &mut took, call: Some(&server) };
+                programs.listens(&server, &mut within).unwrap_or_default()
+            }
         }
     }
 }
 
-/// What a unit does: as its model says, else what is known of Debian's own.
-fn unit_model(name: &str, around: &Around) -> UnitModel {
-    let own = || match name {
-        "ssh.service" | "ssh.socket" => UnitModel { listens: vec![22], serves: None },
-        "nginx.service" => UnitModel { listens: Vec::new(), serves: Some("nginx".to_owned()) },
-        _ => UnitModel::default(),
-    };
-    around.programs.unit(name).unwrap_or_else(own)
+/// What a unit does: as its model says, else what is known of Debian's own; none where only its program may tell.
+fn unit_model(name: &str, around: &Around) -> Option<UnitModel> {
+    around.programs.unit(name).or_else(|| match name {
+        "ssh.service" | "ssh.socket" => Some(UnitModel { listens: vec![22], serves: None }),
+        "nginx.service" => Some(UnitModel { listens: Vec::new(), serves: Some("nginx".to_owned()) }),
+        _ => None,
+    })
 }
 
 /// Program and arguments of a unit.
-fn command_line(loaded: &str) -> Vec<String> {
-    let unit = UnitFile::parse([loaded]);
+fn command_line(unit: &UnitFile) -> Vec<String> {
     unit.last("Service", "ExecStart").and_then(shlex::split).unwrap_or_default()
 }

@@ -30,8 +30,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::request::{Request, Response};
-use crate::sandbox::body::{Around, Body};
-use crate::sandbox::programs::{Inside, ProgramCall};
+use crate::sandbox::body::{Around, Body, Server};
+use crate::sandbox::programs::{Inside, ProgramCall, Reached};
 
 /// A certificate with those that vouch for it, leaf first.
 type Chain = Vec<CertificateDer<'static>>;
@@ -64,6 +64,9 @@ trait Double: Sync {
     /// What the program would print.
     fn act(&self, inside: &mut dyn Inside, verb: &str, options: &Value) -> Result<Value, String>;
 }
+
+/// A client's words where a server speaks plain HTTP.
+const NO_TLS: &str = "received corrupt message of type InvalidContentType";
 
 /// What a double remembers, in a file of the machine.
 pub(super) struct Memory {
@@ -135,18 +138,26 @@ pub(super) fn act(service: &str, inside: &mut dyn Inside, verb: &str, options: &
 /// Why no answer came, in a client's words.
 pub fn answer(body: &mut Body, around: &mut Around, port: u16, request: &Request) -> Result<Response, String> {
     let url = Url::parse(&request.url).ok_or_else(|| format!("`{}` is no URL", request.url))?;
-    let (service, argv) = body.service_on(port, around)?;
+    let (service, argv) = match body.service_on(port, around)? {
+        Server::Double(service, argv) => (service, argv),
+        Server::Model(_) if url.tls => return Err(NO_TLS.to_owned()),
+        Server::Model(server) => {
+            let reached = Reached { request, port, path: url.path };
+            let programs = around.programs;
+            return body.visit(around, Some(&server), |inside| programs.respond(&server, &reached, inside));
+        }
+    };
     let double = named(&service)?;
     let system_roots = around.node.as_deref().unwrap_or(body).system_roots();
     let now = around.identity.now;
-    body.visit(around, |inside| {
+    body.visit(around, None, |inside| {
         let mut served = Served::unit(inside, argv);
         let chain = double.chain(&mut served, port, url.host)?;
         let mut exchange = Exchange { request, port, tls: chain.is_some(), host: url.host, path: url.path };
         match (&chain, url.tls) {
             (Some(chain), true) => tls::believe(chain, &request.trust, &system_roots, url.host, now)?,
             (None, false) => {}
-            (None, true) => return Err("received corrupt message of type InvalidContentType".to_owned()),
+            (None, true) => return Err(NO_TLS.to_owned()),
             (Some(_), false) => exchange.tls = false,
         }
         if exchange.tls != chain.is_some() {

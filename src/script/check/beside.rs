@@ -7,7 +7,7 @@ use super::visit::Checker;
 use crate::finding::did_you_mean;
 use crate::model::RealRun;
 use crate::script::harness::{TABLES, TEST};
-use crate::script::models::ANSWER_KEYS;
+use crate::script::models::{ANSWER_KEYS, RESPONSE_KEYS};
 use crate::script::syntax::Expr;
 
 /// What `const GUEST` may say about the guest of the case that every script has.
@@ -16,22 +16,36 @@ const OF_THE_ENGINE: [&str; 10] =
 
 /// Checks a program model.
 pub(super) fn model(checker: &mut Checker) {
-    let syntax = &checker.script.syntax;
-    let run = syntax.functions.iter().find(|function| function.name == "run");
-    if let Some(run) = run {
-        signature(checker, run, "fn run(machine, argv)");
-        answer_keys(checker, run, &ANSWER_KEYS);
-        for answer in run.answers() {
+    let script = checker.script;
+    let functions = &script.syntax.functions;
+    for function in functions {
+        let (wanted, keys, what): (_, &[&str], _) = match function.name.as_str() {
+            "run" => {
+                ("fn run(machine, argv)", &ANSWER_KEYS, "`run` answers a text, `#{ code, stdout, stderr }` or `()`")
+            }
+            "http" => {
+                let what = "`http` answers a text, `#{ status, headers, body }` or `()`";
+                ("fn http(machine, request)", &RESPONSE_KEYS, what)
+            }
+            "listens" => {
+                signature(checker, function, "fn listens(machine, argv)");
+                continue;
+            }
+            _ => continue,
+        };
+        signature(checker, function, wanted);
+        answer_keys(checker, function, keys);
+        for answer in function.answers() {
             if matches!(answer, Expr::Bool(..) | Expr::Int(..) | Expr::Float(..) | Expr::Array(..)) {
-                let problem = "`run` answers a text, `#{ code, stdout, stderr }` or `()`".to_owned();
-                checker.error("answer", answer.at(), problem, None);
+                checker.error("answer", answer.at(), what.to_owned(), None);
             }
         }
-        return;
     }
-    let model = syntax.constants.iter().find(|constant| constant.name == "MODEL");
+    let model = script.syntax.constants.iter().find(|constant| constant.name == "MODEL");
     let Some(Expr::Map(entries, _)) = model.map(|constant| &constant.value) else { return };
-    if let Some((_, at, _)) = entries.iter().find(|(key, ..)| key == "programs") {
+    if let Some((_, at, _)) = entries.iter().find(|(key, ..)| key == "programs")
+        && !functions.iter().any(|function| function.name == "run")
+    {
         let problem = "nothing says what these programs do".to_owned();
         checker.error("signature", *at, problem, Some("write `fn run(machine, argv)`".to_owned()));
     }

@@ -10,6 +10,7 @@ use crate::finding::did_you_mean;
 use crate::model::{ScriptKind, ScriptSpec};
 use crate::script::harness::TABLES;
 use crate::script::metadata;
+use crate::script::models;
 use crate::script::run::Entry;
 use crate::script::syntax::Expr;
 
@@ -21,7 +22,7 @@ pub(super) fn functions(checker: &mut Checker) {
         let from_outside = match checker.role {
             Role::Script => ENTRIES.iter().any(|entry| entry.function() == name),
             Role::Module => !function.private || function.typed,
-            Role::Model => name == "run",
+            Role::Model => models::ENTRIES.contains(&name),
             Role::Test => name.starts_with("test_"),
         };
         let called = checker.seen.calls.iter().any(|(from, to)| to == name && from != to);
@@ -30,7 +31,7 @@ pub(super) fn functions(checker: &mut Checker) {
         }
         let near = match checker.role {
             Role::Script => did_you_mean(name, ENTRIES.map(Entry::function)).map(str::to_owned),
-            Role::Model => did_you_mean(name, ["run"]).map(str::to_owned),
+            Role::Model => did_you_mean(name, models::ENTRIES).map(str::to_owned),
             Role::Test => name
                 .split_once('_')
                 .filter(|(word, _)| did_you_mean(word, ["test"]).is_some())

@@ -169,7 +169,7 @@ impl Checker<'_> {
     /// A script that a test calls, with its parameters.
     fn tested(&mut self, name: Option<&Expr>, given: Option<&Expr>) {
         let Some(Expr::Text(name, at)) = name else { return };
-        let kinds = [ScriptKind::Feature, ScriptKind::App];
+        let (kinds, name) = ScriptKind::of_name(name);
         let catalogue = self.library.catalogue();
         let Some(spec) = kinds.iter().find_map(|kind| catalogue.get(*kind, name)) else {
             if kinds.iter().all(|kind| !self.library.contains(*kind, name)) {

@@ -17,8 +17,11 @@ static RUNS: LazyLock<Vocabulary> = LazyLock::new(|| {
     let parameters = &[("guest", Type::Guest), ("node", Type::Node), ("params", Type::Params)];
     Vocabulary::new(api::run_signatures(), parameters)
 });
-static MODELS: LazyLock<Vocabulary> =
-    LazyLock::new(|| Vocabulary::new(api::model_signatures(), &[("machine", Type::Model), ("argv", Type::Array)]));
+static MODELS: LazyLock<Vocabulary> = LazyLock::new(|| {
+    const REQUEST: Type = Type::Record(&["method", "path", "port", "headers", "body", "argv"]);
+    let parameters = &[("machine", Type::Model), ("argv", Type::Array), ("request", REQUEST)];
+    Vocabulary::new(api::model_signatures(), parameters)
+});
 static TESTS: LazyLock<Vocabulary> =
     LazyLock::new(|| Vocabulary::new(api::test_signatures(), &[("g", Type::TestGuest)]));
 

@@ -119,7 +119,7 @@ pub fn run(library: &Library, names: &[String], options: &Options) -> Result<(Ve
         .features
         .values()
         .chain(catalogue.apps.values())
-        .filter(|spec| names.is_empty() || names.contains(&spec.name))
+        .filter(|spec| names.is_empty() || names.iter().any(|asked| spec.kind.is_meant(&spec.name, asked)))
         .collect();
     let files: Vec<Option<TestFile>> =
         scripts.iter().map(|spec| TestFile::load(library, spec.kind, &spec.name)).collect();

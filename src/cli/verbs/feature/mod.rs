@@ -73,7 +73,7 @@ fn all(catalogue: &Catalogue) -> impl Iterator<Item = &ScriptSpec> {
 }
 
 fn find<'a>(catalogue: &'a Catalogue, name: &str) -> Result<&'a ScriptSpec> {
-    if let Some(spec) = all(catalogue).find(|spec| spec.name == name) {
+    if let Some(spec) = catalogue.named(name) {
         return Ok(spec);
     }
     let hint = match did_you_mean(name, all(catalogue).map(|spec| spec.name.as_str())) {

@@ -46,7 +46,7 @@ pub fn run(globals: &Globals, Args { name }: &Args) -> Result<Exit> {
     fact("publishes", &spec.publishes);
     fact("reads", &spec.consumes);
     fact("from", std::slice::from_ref(&spec.path));
-    if let Some(doc) = library.doc(spec.kind, name) {
+    if let Some(doc) = library.doc(spec.kind, &spec.name) {
         lines.push(String::new());
         lines.extend(doc.trim().lines().map(|line| line.trim_start_matches("//!").trim().to_owned()));
     }

@@ -102,7 +102,8 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
 /// Refuses a selection that no case fits, unless files are wrong, which is told then.
 fn require_cases(library: &Library, suite: &Suite, select: &[Selection]) -> Result<()> {
     let cases = suite.cases();
-    let fits = |selection: &&Selection| cases.iter().any(|listed| selection.takes(&listed.script, &listed.case));
+    let fits =
+        |selection: &&Selection| cases.iter().any(|listed| selection.takes(listed.kind, &listed.script, &listed.case));
     let Some(nobody) = select.iter().find(|selection| !fits(selection)) else { return Ok(()) };
     let Some(case) = nobody.case.as_ref().filter(|_| !is_wrong(suite.findings())) else { return Ok(()) };
     let whole = Selection { case: None, ..nobody.clone() };

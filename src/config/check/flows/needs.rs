@@ -28,6 +28,9 @@ mod port {
 /// The feature that is Portainer's server or agent.
 const PORTAINER: &str = "portainer";
 
+/// Scripts with a server that the node asks for its health.
+const SERVERS: [&str; 4] = ["vllm", "ollama", "llamacpp", "python_api_service"];
+
 /// One end of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
@@ -63,6 +66,7 @@ pub fn flows(site: &Site, catalogue: &Catalogue) -> Vec<Flow> {
     backends(site, &mut flows);
     certificates(site, catalogue, &mut flows);
     portainer(site, catalogue, &mut flows);
+    servers(site, catalogue, &mut flows);
     names(site, &mut flows);
     volumes(site, &mut flows);
     flows.found
@@ -145,7 +149,7 @@ fn scripts<'a>(guest: &'a Guest, catalogue: &'a Catalogue) -> impl Iterator<Item
 fn scripted_port(guest: &Guest, catalogue: &Catalogue, of: impl Fn(&ScriptSpec) -> bool) -> Option<u16> {
     let has_port = |spec: &ScriptSpec| spec.params.get("port").is_some_and(|param| param.kind == ParamType::Port);
     let spec = scripts(guest, catalogue).find(|spec| of(spec) && has_port(spec))?;
-    let values = params::params(spec, guest.params.get(&spec.name)).ok()?;
+    let values = params::of_guest(spec, guest, catalogue).ok()?;
     values.get("port")?.as_u64().and_then(|port| port.try_into().ok())
 }
 
@@ -185,6 +189,15 @@ fn portainer(site: &Site, catalogue: &Catalogue, flows: &mut Flows) {
         for agent in site.guests.values().filter(|guest| guest.portainer_role == PortainerRole::Agent) {
             let port = scripted(agent).or(declared.agent_port).unwrap_or(port::AGENT);
             flows.tcp(to, End::Guest(agent.id), &[port], "Portainer's agent");
+        }
+    }
+}
+
+/// From the node to servers of models and applications: it waits for them, and asks for their health.
+fn servers(site: &Site, catalogue: &Catalogue, flows: &mut Flows) {
+    for guest in site.guests.values() {
+        if let Some(port) = scripted_port(guest, catalogue, |spec| SERVERS.contains(&spec.name.as_str())) {
+            flows.tcp(End::Node, End::Guest(guest.id), &[port], "health check");
         }
     }
 }

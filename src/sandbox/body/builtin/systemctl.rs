@@ -3,6 +3,7 @@
 use crate::command::Output;
 use crate::op::{OpError, UnitAction, UnitState};
 use crate::sandbox::body::exec::Within;
+use crate::sandbox::body::jobs::JOURNAL;
 use crate::sandbox::body::state::Power;
 use crate::sandbox::body::tree::{Last, Node};
 use crate::sandbox::body::unit_file::{Found, full_name};
@@ -26,9 +27,12 @@ const IGNORED: [&str; 12] = [
     "-f",
 ];
 
-/// `journalctl ...`: a modelled machine writes no journal.
-pub(super) fn journalctl(_call: &ProgramCall, _within: &mut Within) -> Option<Output> {
-    Some(lines(["-- No entries --"]))
+/// `journalctl [--unit UNIT] ...`: of units whose programs failed, what these said.
+pub(super) fn journalctl(call: &ProgramCall, within: &mut Within) -> Option<Output> {
+    let mut words = words(call).into_iter();
+    let unit = words.find(|word| matches!(*word, "-u" | "--unit")).and_then(|_| words.next());
+    let said = unit.and_then(|unit| within.body.state.tree.text(&format!("{JOURNAL}/{}", full_name(unit))));
+    Some(said.map_or_else(|| lines(["-- No entries --"]), Output::success))
 }
 
 /// `systemctl VERB [UNIT...]`; the verbs are listed in `docs/sandbox-programs.md`.
