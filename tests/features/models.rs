@@ -58,9 +58,9 @@ fn fifteen_guests_come_up_and_stay_as_they_are() {
     assert_eq!(all.len(), 15);
     scenario.create(&all).is_fine();
     scenario.create(&all).is_idle();
-    let unit = scenario.on_the_node("pct exec 171 -- cat /etc/systemd/system/vllm.service");
+    let unit = scenario.on_the_node("pct exec 181 -- cat /etc/systemd/system/vllm.service");
     // Settings that nobody knows are passed on: names as options, `true` bare, `false` not at all.
-    assert!(unit.contains("--quantization fp8 --max-num-seqs 16 --disable-custom-all-reduce\n"), "{unit}");
+    assert!(unit.contains("--max-model-len 4096 --max-num-seqs 16 --disable-custom-all-reduce\n"), "{unit}");
     let unit = scenario.on_the_node("pct exec 191 -- cat /etc/systemd/system/llamacpp.service");
     assert!(unit.contains("--port 8081 "), "the port that the router publishes: {unit}");
 }
