@@ -25,7 +25,11 @@ use crate::support::container::{GATEWAY, cache};
 /// How many containers run at once.
 const BESIDE: usize = 3;
 
-/// Scripts that no container of this machine can show, and a word of why. Their own tests are in modelled guests.
+/// Scripts that a container shows.
+const HERE: [&str; 9] =
+    ["base_setup", "docker", "step_ca", "step_cli", "traefik", "trusted_ca", "ca", "gateway", "router"];
+/// Scripts that no container of this machine can show, and a word of why. Their own tests are in modelled guests, as
+/// those of scripts in neither list, whose programs and models come from vendors alone.
 const NOT_HERE: [(&str, &str); 2] = [("nvidia", "driver"), ("portainer", "registry")];
 
 /// Serves the files of a directory; answers its port.
@@ -136,7 +140,10 @@ fn every_script_that_can_is_proven_in_a_real_container() {
     let options = with_a_mirror(mirror.path());
     let (library, _) = Library::load(&Roots::embedded());
     let catalogue = library.catalogue();
-    let names: Vec<String> = catalogue.features.keys().chain(catalogue.apps.keys()).cloned().collect();
+    let all: Vec<String> = catalogue.features.keys().chain(catalogue.apps.keys()).cloned().collect();
+    let not_here: BTreeMap<&str, &str> = NOT_HERE.into();
+    let tried = |name: &String| HERE.contains(&name.as_str()) || not_here.contains_key(name.as_str());
+    let (names, others): (Vec<String>, Vec<String>) = all.into_iter().partition(tried);
     let queue = Mutex::new(names.iter());
     let proofs = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -161,7 +168,8 @@ fn every_script_that_can_is_proven_in_a_real_container() {
         table.len(),
         began.elapsed()
     );
-    let not_here: BTreeMap<&str, &str> = NOT_HERE.into();
+    println!("not tried: {}", others.join(", "));
+    assert_eq!(proofs.len(), HERE.len() + NOT_HERE.len());
     for proof in &proofs {
         match (&proof.verdict, not_here.get(proof.script.as_str())) {
             (Verdict::Proven(_), None) => {}
