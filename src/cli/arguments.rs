@@ -29,7 +29,8 @@ pub struct Globals {
     /// Directory with `features/` and `apps/` that is searched first
     #[arg(long, global = true, value_name = "DIR")]
     pub scripts: Option<PathBuf>,
-    /// Where to act: `local` (this node), `ssh://[user@]host[:port]` or `sandbox[:FILE]` (an emulated node) [default: local]
+    /// Where to act: `local` (this node), `ssh://[user@]host[:port]`, `sandbox[:FILE]` (an emulated node) or `lab[:DIR]`
+    /// (one with real containers) [default: local]
     #[arg(long, global = true, value_name = "HOST", conflicts_with = "sandbox")]
     pub host: Option<String>,
     /// The phoenix that is carried to the node, where this one cannot run there (another machine or system; ssh only)

@@ -4,6 +4,7 @@ mod arguments;
 mod ask;
 mod failure;
 mod interrupt;
+mod lab;
 mod node;
 mod run;
 mod session;

@@ -1,11 +1,12 @@
-//! Which node is acted on: the real one, here or over ssh, the emulated one, or a rehearsal on any of them.
+//! Which node is acted on: the real one, here or over ssh, the emulated one (with real containers in a lab), or a rehearsal
+//! on any of them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use super::{Globals, Refusal, Session, ask};
+use super::{Globals, Refusal, Session, ask, lab};
 use crate::config::Dir;
 use crate::engine;
 use crate::finding::Severity;
@@ -13,8 +14,9 @@ use crate::host::interrupt::Interrupt;
 use crate::host::local::Local;
 use crate::host::ssh::{self, Address, Needs, Ssh, SshError, Time};
 use crate::host::{HostError, HostHandle};
+use crate::lab::Lab;
 use crate::pve::inventory::Inventory;
-use crate::sandbox::{Fault, Options, Programs, Sandbox, World};
+use crate::sandbox::{Bodies, Fault, Options, Programs, Sandbox, World};
 use crate::script::{Library, Models};
 use crate::ui;
 
@@ -32,6 +34,7 @@ enum Where {
     Local,
     Ssh(Address),
     Sandbox(Option<PathBuf>),
+    Lab(Option<PathBuf>),
 }
 
 fn wherever(globals: &Globals) -> Result<Where> {
@@ -39,16 +42,18 @@ fn wherever(globals: &Globals) -> Result<Where> {
         _ if globals.sandbox => Ok(Where::Sandbox(None)),
         None | Some("local") => Ok(Where::Local),
         Some("sandbox") => Ok(Where::Sandbox(None)),
+        Some("lab") => Ok(Where::Lab(None)),
         Some(host) if host.starts_with("ssh:") => {
             // Not even a password that should not be there is shown.
             let shown = host.rsplit_once('@').map_or(host.to_owned(), |(_, host)| format!("ssh://...@{host}"));
             let invalid = |why| SshError::Address { address: shown, why };
             Ok(Where::Ssh(host.parse().map_err(invalid)?))
         }
-        Some(host) => match host.strip_prefix("sandbox:").filter(|file| !file.is_empty()) {
-            Some(file) => Ok(Where::Sandbox(Some(PathBuf::from(file)))),
-            None => Err(Refusal::usage(format!("`--host {host}` names no host"))
-                .hint("hosts are `local`, `ssh://[user@]host[:port]`, `sandbox` and `sandbox:FILE`")
+        Some(host) => match host.split_once(':').filter(|(_, path)| !path.is_empty()) {
+            Some(("sandbox", file)) => Ok(Where::Sandbox(Some(PathBuf::from(file)))),
+            Some(("lab", dir)) => Ok(Where::Lab(Some(PathBuf::from(dir)))),
+            _ => Err(Refusal::usage(format!("`--host {host}` names no host"))
+                .hint("hosts are `local`, `ssh://[user@]host[:port]`, `sandbox`, `sandbox:FILE`, `lab` and `lab:DIR`")
                 .into()),
         },
     }
@@ -56,7 +61,7 @@ fn wherever(globals: &Globals) -> Result<Where> {
 
 /// Whether the emulated node was asked for.
 pub fn is_emulated(globals: &Globals) -> bool {
-    matches!(wherever(globals), Ok(Where::Sandbox(_)))
+    matches!(wherever(globals), Ok(Where::Sandbox(_) | Where::Lab(_)))
 }
 
 /// The node for a run.
@@ -72,6 +77,11 @@ pub fn open(session: &Session, ground: Ground, interrupt: &Interrupt) -> Result<
     let real: HostHandle = match (place, ground) {
         (Where::Local, _) => Arc::new(local(interrupt)?),
         (Where::Ssh(address), _) => Arc::new(remote(globals, &address, interrupt)?),
+        (Where::Lab(dir), _) => {
+            let dir = dir.map_or_else(|| usual_lab(&session.dir), Ok)?;
+            let lab = lab::open(&dir, Some(&session.site), globals, interrupt)?;
+            Arc::new(Sandbox::open(&dir.join(WORLD), fresh, Options { bodies: Some(lab), ..options()? })?)
+        }
         (Where::Sandbox(file), Ground::Real) => {
             let path = file.map_or_else(|| usual_world(&session.dir), Ok)?;
             return Ok(Arc::new(Sandbox::open(&path, fresh, options()?)?));
@@ -113,6 +123,7 @@ pub fn served(globals: &Globals) -> Result<(HostHandle, Time)> {
     match wherever(globals)? {
         Where::Local => Ok((Arc::new(local(&Interrupt::new())?), Time::Real)),
         Where::Sandbox(_) => Ok((Arc::new(sandbox(globals)?), Time::Emulated)),
+        Where::Lab(_) => Err(Refusal::usage("a lab is used on its own machine").into()),
         Where::Ssh(_) => Err(Refusal::usage("another node is reached from the workstation, not from a node").into()),
     }
 }
@@ -145,6 +156,7 @@ pub fn bare(globals: &Globals) -> Result<HostHandle> {
             Ok(Arc::new(Sandbox::open(&path, World::installed, options(globals, &library)?)?))
         }
         Where::Sandbox(None) => Ok(Arc::new(Sandbox::in_memory(World::installed(), options(globals, &library)?))),
+        Where::Lab(_) => Ok(Arc::new(sandbox(globals)?)),
     }
 }
 
@@ -163,14 +175,20 @@ pub fn inventory(session: &Session) -> Result<Inventory> {
 pub fn sandbox(globals: &Globals) -> Result<Sandbox> {
     let path = world_path(globals)?;
     let (library, _) = super::session::library(globals);
-    let named = globals.host.as_deref().is_some_and(|host| host.starts_with("sandbox:"));
-    let fresh = match Session::open(globals) {
+    let named = globals.host.as_deref().is_some_and(|host| host.contains(':'));
+    let session = Session::open(globals);
+    let site = session.as_ref().ok().map(|session| session.site.clone());
+    let fresh = match session {
         Ok(session) => World::fresh(&session.site),
         // A world is never extended later: none may begin without what a broken configuration would have named.
         Err(error) if !path.exists() && (!named || globals.config.is_some()) => return Err(error),
         Err(_) => World::empty("pve"),
     };
-    Ok(Sandbox::open(&path, || fresh, options(globals, &library)?)?)
+    let bodies: Option<Arc<dyn Bodies>> = match (wherever(globals), path.parent()) {
+        (Ok(Where::Lab(_)), Some(dir)) => Some(lab::open(dir, site.as_deref(), globals, &Interrupt::new())?),
+        _ => None,
+    };
+    Ok(Sandbox::open(&path, || fresh, Options { bodies, ..options(globals, &library)? })?)
 }
 
 /// What a world is to be taken from.
@@ -188,6 +206,7 @@ pub enum Source {
 pub fn source(globals: &Globals) -> Result<Source> {
     match wherever(globals)? {
         Where::Sandbox(_) => Ok(Source::Emulated(Box::new(sandbox(globals)?.world()))),
+        Where::Lab(_) => Ok(Source::Real(Arc::new(sandbox(globals)?))),
         Where::Local => Ok(Source::Real(Arc::new(local(&Interrupt::new())?))),
         Where::Ssh(address) => Ok(Source::Real(Arc::new(remote(globals, &address, &Interrupt::new())?))),
     }
@@ -211,20 +230,48 @@ pub fn world_path(globals: &Globals) -> Result<PathBuf> {
     match wherever(&emulated)? {
         Where::Sandbox(Some(path)) => Ok(path),
         Where::Sandbox(None) => usual_world(&super::session::configuration(&emulated)?),
+        Where::Lab(dir) => {
+            let usual = || usual_lab(&super::session::configuration(&emulated)?);
+            dir.map_or_else(usual, Ok).map(|dir| dir.join(WORLD))
+        }
         Where::Local | Where::Ssh(_) => {
             Err(Refusal::usage("this host is no sandbox").hint("`--host sandbox:FILE` names a world").into())
         }
     }
 }
 
+/// Forgets an emulated node, with the real machines of a lab; answers whether there was one.
+///
+/// # Errors
+/// When a real node was named, or another process uses it.
+pub fn forget(globals: &Globals) -> Result<bool> {
+    let path = world_path(globals)?;
+    match (wherever(globals), path.parent()) {
+        (Ok(Where::Lab(_)), Some(dir)) => Ok(Lab::reset(dir)?),
+        _ => Ok(Sandbox::reset(&path)?),
+    }
+}
+
+/// The world's name in a lab's directory.
+const WORLD: &str = "world";
+
 /// One world per configuration directory, below the user's state directory, named after it as systemd would.
 fn usual_world(dir: &Dir) -> Result<PathBuf> {
+    usual(dir, "world")
+}
+
+/// One lab per configuration directory, beside its world.
+fn usual_lab(dir: &Dir) -> Result<PathBuf> {
+    usual(dir, "lab")
+}
+
+fn usual(dir: &Dir, kind: &str) -> Result<PathBuf> {
     let state = match (std::env::var_os("XDG_STATE_HOME"), std::env::var_os("HOME")) {
         (Some(state), _) if !state.is_empty() => PathBuf::from(state),
         (_, Some(home)) => Path::new(&home).join(".local/state"),
         _ => {
             return Err(Refusal::usage("neither XDG_STATE_HOME nor HOME is set")
-                .hint("name a world with `--host sandbox:FILE`")
+                .hint("name a world with `--host sandbox:FILE`, a lab with `--host lab:DIR`")
                 .into());
         }
     };
@@ -237,7 +284,7 @@ fn usual_world(dir: &Dir) -> Result<PathBuf> {
     };
     let folder = state.join("phoenix");
     std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    Ok(folder.join(format!("{name}.world")))
+    Ok(folder.join(format!("{name}.{kind}")))
 }
 
 fn options(globals: &Globals, library: &Library) -> Result<Options> {
@@ -247,7 +294,7 @@ fn options(globals: &Globals, library: &Library) -> Result<Options> {
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(Refusal::Findings(findings).into());
     }
-    Ok(Options { programs: Arc::new(models), faults, strict: globals.strict, pace: globals.pace })
+    Ok(Options { programs: Arc::new(models), faults, strict: globals.strict, pace: globals.pace, bodies: None })
 }
 
 /// This machine, if it is a Proxmox VE node.

@@ -26,11 +26,18 @@ pub struct Paths {
     pub sockets: PathBuf,
     /// `qm`, by name or path: asks an agent whose socket cannot be opened.
     pub qm: String,
+    /// The words before `-n ID` that lead into a container.
+    pub attach: Vec<String>,
 }
 
 impl Default for Paths {
     fn default() -> Paths {
-        Paths { lock: "/var/lib/phoenix/lock".into(), sockets: "/var/run/qemu-server".into(), qm: "qm".to_owned() }
+        Paths {
+            lock: "/var/lib/phoenix/lock".into(),
+            sockets: "/var/run/qemu-server".into(),
+            qm: "qm".to_owned(),
+            attach: vec!["lxc-attach".to_owned()],
+        }
     }
 }
 
@@ -69,7 +76,7 @@ impl Local {
             .enable_all()
             .build()
             .map_err(|error| failed("start of the runtime", &error))?;
-        let channels = Channels::new(paths.sockets, paths.qm);
+        let channels = Channels::new(paths.sockets, paths.qm, paths.attach);
         let shared = Arc::new(Shared { runtime, channels, interrupt, lock: paths.lock });
         Ok(Local { shared, permit: Permit::default() })
     }

@@ -13,6 +13,19 @@ use std::time::{Duration, Instant};
 use super::base::{FIRST_ID, IDS};
 use super::program::{LabError, last_lines, run};
 
+/// Mounts a root file system (`$1`) out of layers (`$2`) or a directory (`$5`), waits for a word, and becomes LXC (`$3`,
+/// `$4`). In a network namespace (`$6`) `/sys` is its own, with the machine's control groups.
+const BOOT: &str = r#"
+    if [ -n "$6" ]; then
+        mount -t sysfs sysfs "$1"
+        mount --rbind /sys/fs/cgroup "$1/fs/cgroup"
+        mount --move "$1" /sys
+    fi
+    if [ -n "$2" ]; then mount -t overlay -o "$2" overlay "$1"; else mount --bind "$5" "$1"; fi
+    echo mounted
+    read -r word
+    exec lxc-start -P "$3" -n "$4" </dev/null >/dev/null"#;
+
 /// What a container's root file system is put together from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stack {
@@ -82,13 +95,10 @@ impl Container {
 
         let what = format!("start of container {}", self.name);
         let failed = |error: std::io::Error| LabError::failed(&what, error);
-        // Mounts, waits for what is prepared, and becomes LXC.
-        let script =
-            "if [ -n \"$2\" ]; then mount -t overlay -o \"$2\" overlay \"$1\"; else mount --bind \"$5\" \"$1\"; fi
-            echo mounted && read -r word && exec lxc-start -P \"$3\" -n \"$4\" </dev/null >/dev/null";
         let mut holder = self.here("unshare");
-        holder.args(["--mount", "--propagation", "private", "sh", "-ec", script, "sh"]);
+        holder.args(["--mount", "--propagation", "private", "sh", "-ec", BOOT, "sh"]);
         holder.arg(&root).arg(settings.stack.options()).arg(&self.home).arg(&self.name).arg(&settings.stack.upper);
+        holder.arg(self.namespace.as_deref().unwrap_or(Path::new("")));
         let holder = holder.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = holder.spawn().map_err(failed)?;
         let mut line = String::new();

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::clock::{Clock, Moment};
+use super::bodies::Bodies;
+use super::clock::Moment;
 use super::fault::{Doom, Fate, Fault, When};
 use super::file::Store;
 use super::ha;
 use super::programs::Programs;
 use super::rehearsal::Rehearsal;
 use super::session::Flocks;
+use super::time::Time;
 use super::world::World;
 use crate::command::Effect;
 use crate::host::{Holder, HostError};
@@ -18,7 +20,7 @@ use crate::model::GuestId;
 
 /// The emulated node behind all handles.
 pub(super) struct Core {
-    pub(super) clock: Clock,
+    pub(super) clock: Time,
     state: Mutex<State>,
     flocks: Mutex<Flocks>,
     pub(super) run_lock: Arc<Mutex<Option<Holder>>>,
@@ -27,6 +29,8 @@ pub(super) struct Core {
     pub(super) strict: bool,
     /// Present when this is a rehearsal.
     pub(super) rehearsal: Option<Rehearsal>,
+    /// Real insides of containers.
+    pub(super) bodies: Option<Arc<dyn Bodies>>,
     gone: AtomicBool,
 }
 
@@ -35,6 +39,7 @@ pub(super) struct State {
     pub(super) world: World,
     store: Store,
     pub(super) doom: Doom,
+    bodies: Option<Arc<dyn Bodies>>,
 }
 
 impl State {
@@ -49,6 +54,10 @@ impl State {
     /// Keeps what changed; answers whether anything did.
     pub(super) fn commit(&mut self, now: Moment) -> Result<bool, HostError> {
         let Some(record) = self.world.take_record(now) else { return Ok(false) };
+        // What really happened is written down; what was not is undone when the world is opened again.
+        if let Some(bodies) = &self.bodies {
+            record.embody(bodies.as_ref())?;
+        }
         if let Store::File(file) = &mut self.store {
             file.append(&record, &self.world)
                 .map_err(|error| HostError::Io { what: "keeping the world".to_owned(), reason: error.to_string() })?;
@@ -59,21 +68,23 @@ impl State {
 
 impl Core {
     pub(super) fn new(
-        clock: Clock,
+        clock: Time,
         world: World,
         store: Store,
         doom: Doom,
         (programs, strict): (Arc<dyn Programs>, bool),
         rehearsal: Option<Rehearsal>,
+        bodies: Option<Arc<dyn Bodies>>,
     ) -> Core {
         Core {
             clock,
-            state: Mutex::new(State { world, store, doom }),
+            state: Mutex::new(State { world, store, doom, bodies: bodies.clone() }),
             flocks: Mutex::default(),
             run_lock: Arc::default(),
             programs,
             strict,
             rehearsal,
+            bodies,
             gone: AtomicBool::new(false),
         }
     }

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use super::body::{BadLayers, Body, Layers, Misfit, Saved};
 use super::record::Record;
 use super::world::World;
-use crate::host::Holder;
 use crate::host::lock::{FileLock, Locked};
+use crate::host::{Holder, HostError};
 
 /// Changes beyond this many bytes (and beyond the object's own size) are folded into the object.
 const FOLD_ABOVE: u64 = 1 << 20;
@@ -40,6 +40,14 @@ pub enum WorldFileError {
         path: PathBuf,
         /// Which, if it is a run.
         by: Option<Holder>,
+    },
+    /// The real insides of its guests are not in order.
+    #[error("world file {path}: {error}")]
+    Bodies {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: HostError,
     },
     /// It is no world.
     #[error("world file {path}, line {line}: {reason}")]

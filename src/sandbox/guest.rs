@@ -133,7 +133,7 @@ impl Core {
     }
 }
 
-fn hostname(id: GuestId, config: &Section) -> String {
+pub(super) fn hostname(id: GuestId, config: &Section) -> String {
     config.get("hostname").map_or_else(|| format!("CT{id}"), str::to_owned)
 }
 
@@ -156,17 +156,20 @@ pub(super) fn addresses(world: &World, id: GuestId) -> Vec<Cidr> {
     let mut addresses = Vec::new();
     let nics = world.guest(id).map(|guest| guest.config.current.numbered("net")).unwrap_or_default();
     for (_, text) in nics {
-        let nic = nic(text);
-        let leased = || lease(world, id, nic.get("bridge")?);
-        let v4 = match nic.get("ip") {
-            Some("dhcp") => leased(),
-            Some(text) => text.parse().ok(),
-            None => None,
-        };
-        addresses.extend(v4);
-        addresses.extend(nic.get("ip6").and_then(|text| text.parse::<Cidr>().ok()));
+        addresses.extend(addresses_of(world, id, &nic(text)));
     }
     addresses
+}
+
+/// The addresses of one interface.
+pub(super) fn addresses_of(world: &World, id: GuestId, nic: &Properties) -> Vec<Cidr> {
+    let v4 = match nic.get("ip") {
+        Some("dhcp") => nic.get("bridge").and_then(|bridge| lease(world, id, bridge)),
+        Some(text) => text.parse().ok(),
+        None => None,
+    };
+    let v6 = nic.get("ip6").and_then(|text| text.parse::<Cidr>().ok());
+    v4.into_iter().chain(v6).collect()
 }
 
 pub(super) fn lease(world: &World, id: GuestId, bridge: &str) -> Option<Cidr> {
@@ -269,6 +272,10 @@ pub(super) fn start(world: &mut World, core: &Core, id: GuestId, now: Moment) ->
     }
     if let Some(rehearsal) = core.rehearsal.as_ref().filter(|rehearsal| rehearsal.is_real(world, id)) {
         rehearsal.restarted(world, core, id, now, &config);
+        return Ok(());
+    }
+    // A real inside boots by itself.
+    if core.bodies.is_some() {
         return Ok(());
     }
     let resolv_conf = world.resolv_conf.clone();

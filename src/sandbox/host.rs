@@ -1,9 +1,11 @@
 //! The emulated node as a host.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::bodies::Bodies;
 use super::clock::{ActorId, Clock, Moment};
 use super::core::{Core, State};
 use super::fault::{Doom, Fate, Fault, Refused, When};
@@ -12,7 +14,8 @@ use super::programs::{NoPrograms, Programs};
 use super::record::Touched;
 use super::rehearsal::Rehearsal;
 use super::session::{FLOCK_LIMIT, Session};
-use super::world::World;
+use super::time::Time;
+use super::world::{Guest, NODE, World};
 use super::{guest, locale, node_files, pace, random, requests, tools, vm};
 use crate::command::{Command, Effect, LOCALE, Output};
 use crate::host::lock::FileLock;
@@ -38,11 +41,13 @@ pub struct Options {
     pub strict: bool,
     /// Real seconds that one second of the node's time takes, at least 0.
     pub pace: f64,
+    /// Real insides for its containers; the node's time is this machine's then.
+    pub bodies: Option<Arc<dyn Bodies>>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { programs: Arc::new(NoPrograms), faults: Vec::new(), strict: false, pace: 0.0 }
+        Options { programs: Arc::new(NoPrograms), faults: Vec::new(), strict: false, pace: 0.0, bodies: None }
     }
 }
 
@@ -57,7 +62,9 @@ impl Sandbox {
     pub fn open(path: &Path, fresh: impl FnOnce() -> World, options: Options) -> Result<Sandbox, WorldFileError> {
         let (file, kept) = WorldFile::open(path)?;
         let world = kept.unwrap_or_else(fresh);
-        Ok(Sandbox::start(world, Store::File(file), options, None))
+        let sandbox = Sandbox::start(world, Store::File(file), options, None);
+        sandbox.settle().map_err(|error| WorldFileError::Bodies { path: path.to_owned(), error })?;
+        Ok(sandbox)
     }
 
     /// A node that ends with the process.
@@ -84,9 +91,32 @@ impl Sandbox {
         world.dead_agents.retain(dies);
         world.in_force.clone_from(&faults);
         let doom = Doom::new(faults, world.seed);
-        let (clock, actor) = Clock::new(world.now + MEANWHILE, random::mix(&[world.seed, world.now]), options.pace);
-        let core = Core::new(clock, world, store, doom, (options.programs, options.strict), rehearsal);
+        let (clock, actor) = if options.bodies.is_some() {
+            Time::real()
+        } else {
+            let seed = random::mix(&[world.seed, world.now]);
+            let (clock, actor) = Clock::new(world.now + MEANWHILE, seed, options.pace);
+            (Time::Emulated(clock), actor)
+        };
+        let programs = (options.programs, options.strict);
+        let core = Core::new(clock, world, store, doom, programs, rehearsal, options.bodies);
         Sandbox { core: Arc::new(core), actor }
+    }
+
+    /// Brings real insides and the world together again: a machine that went down meanwhile has stopped.
+    fn settle(&self) -> Result<(), HostError> {
+        let Some(bodies) = &self.core.bodies else { return Ok(()) };
+        let mut state = self.core.state();
+        let containers = |guest: &&Guest| guest.kind == GuestKind::Lxc && guest.node.is_none();
+        let running = state.world.guests().filter(containers).filter(|guest| guest.running.is_some());
+        let running: BTreeSet<GuestId> = running.map(|guest| guest.id).collect();
+        let names = state.world.bodies().keys().filter(|name| *name != NODE).cloned().collect();
+        let alive = bodies.settle(&names, &running)?;
+        for id in running.difference(&alive) {
+            guest::stop(&mut state.world, *id);
+        }
+        let now = self.core.clock.shown();
+        state.commit(now).map(drop)
     }
 
     /// Writes a world to a file, in place of what is there.
@@ -253,6 +283,14 @@ impl Host for Sandbox {
         self.core.clock.sleep(self.actor, if guest.is_some() { pace::CHANNEL } else { pace::NODE });
         self.core.alive()?;
 
+        if let (Some(bodies), Place::Guest(id, GuestKind::Lxc)) = (&self.core.bodies, place) {
+            return self.perform_really(bodies.as_ref(), id, ops);
+        }
+        if let (Some(bodies), Place::Node) = (&self.core.bodies, place)
+            && ops.iter().any(|op| matches!(op, Op::Fetch { .. }))
+        {
+            return self.fetch_really(bodies.as_ref(), ops);
+        }
         let blocked = self.wait_for_guards(ops)?;
         let mut batch = Batch { core: &self.core, place, fate, blocked, cut: ops.len(), took: Duration::ZERO };
         if matches!(fate, Fate::Ends { when: When::Midway, .. } | Fate::Lost | Fate::AgentDies) {
@@ -275,6 +313,11 @@ impl Host for Sandbox {
             self.after(fate)?;
             return Err(HostError::Unreachable { what: request.url.clone(), reason: "injected fault".to_owned() });
         }
+        if let Some(bodies) = &self.core.bodies
+            && !requests::is_for_modelled(&self.core.state().world, request)
+        {
+            return bodies.request(request);
+        }
         let mut state = self.core.state();
         let now = self.core.clock.shown();
         let response = requests::answer(&mut state.world, &self.core, request, now);
@@ -285,6 +328,9 @@ impl Host for Sandbox {
     }
 
     fn sleep(&self, duration: Duration) -> Result<(), HostError> {
+        if let Some(bodies) = &self.core.bodies {
+            return bodies.host().sleep(duration);
+        }
         self.core.clock.sleep(self.actor, duration);
         self.core.alive()
     }
@@ -305,7 +351,11 @@ impl Host for Sandbox {
         self.core.clock.wake(self.actor);
     }
 
-    fn close_channel(&self, _place: Place) {}
+    fn close_channel(&self, place: Place) {
+        if let Some(bodies) = &self.core.bodies {
+            bodies.host().close_channel(place);
+        }
+    }
 
     fn lock(&self, owner: &str) -> Result<Box<dyn RunLock>, HostError> {
         let mut held = self.core.run_lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -320,6 +370,36 @@ impl Host for Sandbox {
 }
 
 impl Sandbox {
+    /// Ops inside a container with a real inside. Others act meanwhile.
+    fn perform_really(&self, bodies: &dyn Bodies, id: GuestId, ops: &[Op]) -> Result<Vec<OpResult>, HostError> {
+        let place = Place::Guest(id, GuestKind::Lxc);
+        let unreachable = |reason: String| HostError::Unreachable { what: place.to_string(), reason };
+        match self.core.state().world.guest(id) {
+            Some(guest) if guest.kind == GuestKind::Lxc && guest.running.is_some() => {}
+            Some(_) => return Err(unreachable("it is not running".to_owned())),
+            None => return Err(unreachable(format!("there is no {} {id}", GuestKind::Lxc.noun()))),
+        }
+        let carried: Vec<Op> = ops.iter().map(|op| node_files::carried(op, bodies)).collect();
+        bodies.host().perform(place, &carried)
+    }
+
+    /// Ops on the node of which some fetch files, where these are needed by real machines.
+    fn fetch_really(&self, bodies: &dyn Bodies, ops: &[Op]) -> Result<Vec<OpResult>, HostError> {
+        let mut results: Vec<OpResult> = Vec::with_capacity(ops.len());
+        let mut failed = false;
+        for op in ops {
+            let result = match op {
+                _ if failed => Err(OpError::new(OpErrorKind::NotRun, "an earlier change failed")),
+                Op::Fetch { path, .. } => node_files::fetch(&self.core, bodies, op, path)?,
+                op => self.perform(Place::Node, std::slice::from_ref(op))?.remove(0),
+            };
+            failed |= op.effect() == Effect::Change && result.is_err();
+            results.push(result);
+        }
+        self.core.state().commit(self.core.clock.shown())?;
+        Ok(results)
+    }
+
     /// Waits for the lock files under which these Ops replace files, as the tools do; answers those that were not to
     /// be had. Nobody else runs from then to the end of the batch, so they need not be taken.
     fn wait_for_guards(&self, ops: &[Op]) -> Result<Vec<String>, HostError> {

@@ -5,7 +5,8 @@
 //! | `host` | [`Sandbox`]: the node as a [`crate::host::Host`] |
 //! | `rehearsal` | a sandbox seeded from a real node, which only looks at that node |
 //! | `core`, `session` | what all handles share; one command at work |
-//! | `clock`, `pace`, `random` | the emulated time and its actors, durations, seeded numbers |
+//! | `time`, `clock`, `pace`, `random` | the node's time, the emulated one and its actors, durations, seeded numbers |
+//! | [`bodies`] | real insides for containers, where there are any |
 //! | `world`, `record`, `file`, `fresh` | everything there is, what changed, where it is kept, how it begins |
 //! | `config`, `storage`, `disk` | configuration files, volumes and drives as Proxmox keeps them |
 //! | `fault` | what goes wrong on purpose |
@@ -20,6 +21,7 @@
 //!
 //! `docs/sandbox.md` describes the world file and says what is not modelled.
 
+pub mod bodies;
 pub mod body;
 mod clock;
 mod config;
@@ -50,15 +52,18 @@ mod seed;
 mod session;
 mod start_files;
 mod storage;
+mod time;
 mod tools;
 mod vm;
 mod world;
 
+pub use bodies::{Bodies, Boot, BootNic};
 pub use fault::{Fault, InvalidFault};
 pub use file::{WorldFileError, parse as parse_world};
 pub use ha::Resource as HaResource;
 pub use host::{GuestStatus, Options, Sandbox, Status};
 pub use neighbours::Neighbour;
 pub use programs::Programs;
+pub use start_files::StartFile;
 pub use storage::{Storage, Volume};
 pub use world::{Bridge, Cluster, Guest, NodeFile, Running, Template, TemplateOs, World};

@@ -8,18 +8,20 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::body::{Answer, BodyChange, Power, Runtime, cache_of};
+use super::bodies::Bodies;
+use super::body::{Answer, BodyChange, Data, Power, Runtime, cache_of};
 use super::clock::Moment;
 use super::config::Config;
 use super::core::Core;
 use super::guest::node_inside;
 use super::ha;
 use super::storage::Storage;
-use super::world::{Guest, NODE_TEMPLATE, World};
+use super::world::{Guest, NODE, NODE_TEMPLATE, World};
 use super::{gpu, neighbours, vm};
 use crate::command::Effect;
+use crate::host::HostError;
 use crate::model::{Cidr, GuestId, GuestKind};
-use crate::op::{Op, OpError, OpErrorKind, OpResult, OpValue};
+use crate::op::{Attributes, Content, Op, OpError, OpErrorKind, OpResult, OpValue, Place};
 use crate::pve::inventory::config_path;
 
 /// Directories and files below which something is rendered.
@@ -101,6 +103,40 @@ pub(super) fn perform(world: &mut World, core: &Core, now: Moment, op: &Op) -> A
     }
     let result = take_back(world, &path, written.as_deref()).and(answer.result);
     Answer { result, took: answer.took }
+}
+
+/// The same Op where containers are real: a file that the node fetched is carried from where it really is.
+pub(super) fn carried(op: &Op, bodies: &dyn Bodies) -> Op {
+    let mut op = op.clone();
+    if let Op::Write { content: Content::NodeFile { path, .. }, .. } = &mut op {
+        *path = bodies.node_path(path);
+    }
+    op
+}
+
+/// Fetches a file for a node whose containers are real: really, to where it is carried from. The node knows its digest.
+///
+/// # Errors
+/// As the fetch.
+pub(super) fn fetch(core: &Core, bodies: &dyn Bodies, fetch: &Op, path: &str) -> Result<OpResult, HostError> {
+    let there = bodies.node_path(path);
+    let mut fetch = fetch.clone();
+    if let Op::Fetch { path, .. } = &mut fetch {
+        path.clone_from(&there);
+    }
+    let directory = there.rsplit_once('/').map_or("/", |(directory, _)| directory).to_owned();
+    let ops = [Op::MakeDir { path: directory, attributes: Attributes::default() }, fetch, Op::Digest { path: there }];
+    let mut results = bodies.host().perform(Place::Node, &ops)?;
+    let (digest, fetched) = (results.pop(), results.pop());
+    let sha256 = match (digest, fetched) {
+        (_, Some(Err(error))) => return Ok(Err(error)),
+        (Some(Ok(OpValue::Digest(Some(sha256)))), _) => sha256,
+        _ => return Ok(Err(OpError::new(OpErrorKind::Failed, format!("{path} was not fetched")))),
+    };
+    let mut state = core.state();
+    let node = state.world.body_mut(NODE);
+    let placed = node.map_or(Ok(()), |node| node.place_data(path, 0o644, Data::Digest { sha256 }));
+    Ok(placed.map(|()| OpValue::Done))
 }
 
 /// Whether an Op is about what is rendered from the world, and not about the node's own files.

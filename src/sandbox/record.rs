@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::bodies::Bodies;
 use super::body::{Body, BodyChange, Misfit};
 use super::clock::Moment;
 use super::ha::Resource;
 use super::storage::{Storage, Volume};
-use super::world::{Guest, Template, World};
+use super::world::{Guest, NODE, Template, World};
+use crate::host::HostError;
 use crate::model::GuestId;
 
 /// What one or several changes did to a world.
@@ -146,6 +148,20 @@ fn replace<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
 }
 
 impl Record {
+    /// Does to real insides what was done to modelled ones. What changed in a model alone is nothing there.
+    pub(super) fn embody(&self, bodies: &dyn Bodies) -> Result<(), HostError> {
+        let guests = self.bodies.iter().filter(|(name, _)| name != NODE);
+        for (name, edit) in guests {
+            match edit {
+                Edit::Unpacked(template) => bodies.unpack(name, template)?,
+                Edit::Forked(from) => bodies.fork(from, name)?,
+                Edit::Dropped => bodies.forget(name)?,
+                Edit::Changed(_) => {}
+            }
+        }
+        Ok(())
+    }
+
     fn is_empty(&self) -> bool {
         self.guests.is_empty()
             && self.volumes.is_empty()

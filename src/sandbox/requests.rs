@@ -9,6 +9,7 @@ use super::guest;
 use super::world::World;
 use crate::command::Effect;
 use crate::host::HostError;
+use crate::model::GuestKind;
 use crate::op::{Op, OpValue};
 use crate::request::{Request, Response};
 
@@ -41,6 +42,13 @@ pub(super) fn answer(world: &mut World, core: &Core, request: &Request, now: Mom
         }
     }
     Err(unreachable("connection refused".to_owned()))
+}
+
+/// Whether a request goes to a machine that is only modelled, on a node whose containers are real.
+pub(super) fn is_for_modelled(world: &World, request: &Request) -> bool {
+    let Some((address, _)) = target(request) else { return false };
+    let machines = world.guests().filter(|guest| guest.kind == GuestKind::Vm && guest.running.is_some());
+    machines.into_iter().any(|guest| guest::addresses(world, guest.id).iter().any(|cidr| cidr.address == address))
 }
 
 /// Address and port that a request goes to. Names are nobody's: the node asks no resolver here.

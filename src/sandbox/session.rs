@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::MutexGuard;
 use std::time::Duration;
 
+use super::bodies::Bodies;
 use super::clock::{ActorId, Moment};
 use super::core::{Core, State};
 use super::locale;
@@ -173,6 +174,17 @@ impl<'a> Session<'a> {
         self.core.clock.sleep(self.actor, duration);
         self.state = Some(self.core.state());
         Ok(self.core.alive()?)
+    }
+
+    /// Does something with real insides, where there are any, while others act; what was changed so far is kept before.
+    pub(super) fn really<T>(&mut self, work: impl FnOnce(&dyn Bodies) -> Result<T, HostError>) -> Done<Option<T>> {
+        let Some(bodies) = &self.core.bodies else { return Ok(None) };
+        self.commit()?;
+        self.state = None;
+        let done = work(bodies.as_ref());
+        self.state = Some(self.core.state());
+        // The tool tells what went wrong, and fails.
+        done.map(Some).map_err(|error| fail(error.to_string()))
     }
 
     /// The end in the middle of a command, where one is due.

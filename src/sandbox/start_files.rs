@@ -3,6 +3,7 @@
 use super::body::{Around, Body};
 use super::config::Section;
 use super::guest::{mount, nic};
+use crate::model::Cidr;
 use crate::op::{Attributes, Op, OpValue};
 
 /// Where Proxmox's part of a file of the guest begins and ends.
@@ -17,35 +18,89 @@ pub(super) fn write(body: &mut Body, around: &mut Around, config: &Section, reso
 
 /// The files alone.
 pub(super) fn write_files(body: &mut Body, around: &mut Around, config: &Section, resolv_conf: &str) {
-    if config.get("ostype") == Some("unmanaged") {
-        return;
+    for file in files(&around.identity.name, &around.addresses, config, resolv_conf) {
+        let read = Op::Read { path: file.path.to_owned(), limit: 1 << 20 };
+        let old = match body.perform(&read, around).result {
+            Ok(OpValue::Bytes(Some(bytes))) => String::from_utf8_lossy(&bytes).into_owned(),
+            _ => String::new(),
+        };
+        let mut is_there =
+            |path: String| matches!(body.perform(&Op::Stat { path }, around).result, Ok(OpValue::Stat(Some(_))));
+        if is_there(file.ignored_by()) || !is_there(file.directory().to_owned()) {
+            continue;
+        }
+        // The directory is there, so only a directory in the file's place could be in the way; Proxmox fails there too.
+        let _ = body.place(file.path, 0o644, file.over(&old).into_bytes());
     }
-    let name = around.identity.name.clone();
-    let short = name.split('.').next().unwrap_or(&name).to_owned();
-    put(body, around, "/etc/hostname", format!("{short}\n"));
+}
+
+/// A file that Proxmox writes into a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartFile {
+    /// Its path.
+    pub path: &'static str,
+    text: String,
+    /// Only a part of the file is Proxmox's.
+    part: bool,
+}
+
+impl StartFile {
+    /// The whole file, from what it was before.
+    pub fn over(&self, old: &str) -> String {
+        if !self.part {
+            return self.text.clone();
+        }
+        let section = format!("{BEGIN}\n{}\n{END}\n", self.text);
+        match (old.find(BEGIN), old.find(END)) {
+            (Some(begin), Some(end)) if begin < end => {
+                let rest = old[end + END.len()..].trim_start_matches('\n');
+                format!("{}{section}{rest}", &old[..begin])
+            }
+            _ => format!("{old}{section}"),
+        }
+    }
+
+    /// The file beside it that says to leave it alone.
+    pub fn ignored_by(&self) -> String {
+        let (directory, name) = self.path.rsplit_once('/').unwrap_or(("", self.path));
+        format!("{directory}/.pve-ignore.{name}")
+    }
+
+    /// The directory that it is in; where that is missing, nothing is written.
+    pub fn directory(&self) -> &str {
+        self.path.rsplit_once('/').map_or("", |(directory, _)| directory)
+    }
+}
+
+/// What Proxmox writes into a container of this name with these addresses.
+pub(super) fn files(name: &str, addresses: &[Cidr], config: &Section, resolv_conf: &str) -> Vec<StartFile> {
+    if config.get("ostype") == Some("unmanaged") {
+        return Vec::new();
+    }
+    let whole = |path, text| StartFile { path, text, part: false };
+    let part = |path, lines: Vec<String>| StartFile { path, text: lines.join("\n"), part: true };
+    let short = name.split('.').next().unwrap_or(name);
 
     let domain = config.get("searchdomain").and_then(|domains| domains.split([' ', ',', ';']).next());
     let names = match (name.contains('.'), domain) {
         (true, _) => format!("{name} {short}"),
         (false, Some(domain)) => format!("{short}.{domain} {short}"),
-        (false, None) => short,
+        (false, None) => short.to_owned(),
     };
-    let lines: Vec<String> = around.addresses.iter().map(|cidr| format!("{} {names}", cidr.address)).collect();
-    let lines = if lines.is_empty() { vec![format!("127.0.1.1 {names}")] } else { lines };
-    put_section(body, around, "/etc/hosts", &lines);
+    let hosts: Vec<String> = addresses.iter().map(|cidr| format!("{} {names}", cidr.address)).collect();
+    let hosts = if hosts.is_empty() { vec![format!("127.0.1.1 {names}")] } else { hosts };
 
-    let mut lines: Vec<String> = Vec::new();
+    let mut resolver: Vec<String> = Vec::new();
     match (config.get("nameserver"), config.get("searchdomain")) {
-        (None, None) => lines.extend(resolv_conf.lines().map(str::to_owned)),
+        (None, None) => resolver.extend(resolv_conf.lines().map(str::to_owned)),
         (servers, domains) => {
-            lines.extend(domains.map(|domains| format!("search {}", domains.replace([',', ';'], " "))));
+            resolver.extend(domains.map(|domains| format!("search {}", domains.replace([',', ';'], " "))));
             let servers = servers.unwrap_or_default().split([' ', ',', ';']).filter(|server| !server.is_empty());
-            lines.extend(servers.map(|server| format!("nameserver {server}")));
+            resolver.extend(servers.map(|server| format!("nameserver {server}")));
         }
     }
-    put_section(body, around, "/etc/resolv.conf", &lines);
 
-    let mut text = "auto lo\niface lo inet loopback\n".to_owned();
+    let mut interfaces = "auto lo\niface lo inet loopback\n".to_owned();
     for (_, value) in config.numbered("net") {
         let nic = nic(value);
         let name = nic.get("name").unwrap_or("eth0");
@@ -57,41 +112,14 @@ pub(super) fn write_files(body: &mut Body, around: &mut Around, config: &Section
                 format!("static\n\taddress {address}\n{gateway}")
             }
         };
-        text += &format!("\nauto {name}\niface {name} inet {stanza}");
+        interfaces += &format!("\nauto {name}\niface {name} inet {stanza}");
     }
-    put(body, around, "/etc/network/interfaces", text);
-}
-
-/// Replaces a file, unless a `.pve-ignore.NAME` beside it says to leave it alone.
-fn put(body: &mut Body, around: &mut Around, path: &str, text: String) {
-    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let ignore = Op::Stat { path: format!("{directory}/.pve-ignore.{name}") };
-    let present = |body: &mut Body, around: &mut Around, op: &Op| {
-        matches!(body.perform(op, around).result, Ok(OpValue::Stat(Some(_))))
-    };
-    if present(body, around, &ignore) || !present(body, around, &Op::Stat { path: directory.to_owned() }) {
-        return;
-    }
-    // The directory is there, so only a directory in the file's place could be in the way; Proxmox fails there too.
-    let _ = body.place(path, 0o644, text.into_bytes());
-}
-
-/// Replaces Proxmox's part of a file, or puts it at the file's end.
-fn put_section(body: &mut Body, around: &mut Around, path: &str, lines: &[String]) {
-    let read = Op::Read { path: path.to_owned(), limit: 1 << 20 };
-    let old = match body.perform(&read, around).result {
-        Ok(OpValue::Bytes(Some(bytes))) => String::from_utf8_lossy(&bytes).into_owned(),
-        _ => String::new(),
-    };
-    let section = format!("{BEGIN}\n{}\n{END}\n", lines.join("\n"));
-    let text = match (old.find(BEGIN), old.find(END)) {
-        (Some(begin), Some(end)) if begin < end => {
-            let rest = old[end + END.len()..].trim_start_matches('\n');
-            format!("{}{section}{rest}", &old[..begin])
-        }
-        _ => format!("{old}{section}"),
-    };
-    put(body, around, path, text);
+    vec![
+        whole("/etc/hostname", format!("{short}\n")),
+        part("/etc/hosts", hosts),
+        part("/etc/resolv.conf", resolver),
+        whole("/etc/network/interfaces", interfaces),
+    ]
 }
 
 /// What a machine sees of its configuration without any file being written: mount points, interfaces, its id mapping.

@@ -140,7 +140,7 @@ fn status(globals: &Globals) -> Result<Exit> {
 
 fn reset(globals: &Globals) -> Result<Exit> {
     let path = node::world_path(globals)?;
-    let was = Sandbox::reset(&path)?;
+    let was = node::forget(globals)?;
     let text = if was { "forgotten" } else { "nothing to forget" };
     ui::print::result_line(&format!("{text}: {}", path.display()));
     Ok(Exit::Fine)

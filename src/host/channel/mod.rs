@@ -63,6 +63,8 @@ pub(super) struct Channels {
     sockets: PathBuf,
     /// The program that asks an agent without a socket.
     qm: String,
+    /// The words that lead into a container.
+    attach: Vec<String>,
 }
 
 /// The channel of one machine, if it is open.
@@ -76,8 +78,8 @@ enum Channel {
 
 impl Channels {
     /// No channel is open yet.
-    pub(super) fn new(sockets: PathBuf, qm: String) -> Channels {
-        Channels { slots: Mutex::default(), sockets, qm }
+    pub(super) fn new(sockets: PathBuf, qm: String, attach: Vec<String>) -> Channels {
+        Channels { slots: Mutex::default(), sockets, qm, attach }
     }
 
     /// Performs a batch inside a machine, opening its channel if need be.
@@ -110,7 +112,11 @@ impl Channels {
     async fn open(&self, place: Place) -> Result<Channel, HostError> {
         let way = match place {
             Place::Node => Vec::new(),
-            Place::Guest(id, GuestKind::Lxc) => way_into_container(id, super::process::finds("lxc-attach")),
+            Place::Guest(id, GuestKind::Lxc) => {
+                let attach = self.attach.first().is_some_and(|program| super::process::finds(program));
+                let attach = attach.then_some(self.attach.as_slice());
+                way_into_container(id, attach)
+            }
             Place::Guest(id, GuestKind::Vm) => {
                 return Agent::open(place, id, &self.sockets, &self.qm).await.map(Channel::Agent);
             }
@@ -127,14 +133,14 @@ impl Channels {
 /// The words in front of `sh -c SCRIPT` that lead into a container.
 ///
 /// `pct exec` ends in the same `lxc-attach`, after half a second of its own.
-fn way_into_container(id: GuestId, attach: bool) -> Vec<String> {
+fn way_into_container(id: GuestId, attach: Option<&[String]>) -> Vec<String> {
     let id = id.to_string();
-    let words: &[&str] = if attach {
-        &["lxc-attach", "-n", &id, "--clear-env", "-v", "HOME=/root", "-v", "LANG=C.UTF-8", "--"]
-    } else {
-        &["pct", "exec", &id, "--keep-env", "0", "--"]
+    let words: &[&str] = match attach {
+        Some(_) => &["-n", &id, "--clear-env", "-v", "HOME=/root", "-v", "LANG=C.UTF-8", "--"],
+        None => &["pct", "exec", &id, "--keep-env", "0", "--"],
     };
-    words.iter().map(|word| (*word).to_owned()).collect()
+    let words = words.iter().map(|word| (*word).to_owned());
+    attach.unwrap_or_default().iter().cloned().chain(words).collect()
 }
 
 #[cfg(test)]
@@ -144,7 +150,8 @@ mod tests {
     #[test]
     fn a_node_without_lxc_attach_is_entered_by_pct_exec() {
         let id = GuestId::try_from(101).expect("in range");
-        assert_eq!(way_into_container(id, false).join(" "), "pct exec 101 --keep-env 0 --");
-        assert!(way_into_container(id, true).join(" ").starts_with("lxc-attach -n 101 --clear-env "));
+        assert_eq!(way_into_container(id, None).join(" "), "pct exec 101 --keep-env 0 --");
+        let attach = ["lxc-attach".to_owned()];
+        assert!(way_into_container(id, Some(&attach)).join(" ").starts_with("lxc-attach -n 101 --clear-env "));
     }
 }

@@ -1,8 +1,7 @@
 //! `pct push` and `pct pull`. What goes wrong within their tasks leaves exit status 0.
 
 use super::*;
-use crate::op::{Attributes, Content, FileKind, Op, OpErrorKind, OpValue};
-use crate::sandbox::body::{Around, Body};
+use crate::op::{Attributes, Content, FileKind, Op, OpErrorKind, OpResult, OpValue, Place};
 use crate::sandbox::guest;
 
 const LIMIT: u64 = 1 << 30;
@@ -23,11 +22,9 @@ pub(super) fn push(s: &mut Session, call: &Call) -> Done<i32> {
     }
     task(s, Exit::Lost, |s| {
         let (from, to) = (word(call, 1), word(call, 2));
-        let bytes = on_node(s, |body, around| read(body, around, &from));
+        let bytes = read(s, Place::Node, &from)?;
         let bytes = bytes.ok_or_else(|| fail(format!("failed to open {from} for reading")))?;
-        let (core, now) = (s.core(), s.now());
-        let put = guest::inside(s.world_mut(), core, id, now, |body, around| put(body, around, call, &to, bytes));
-        put.unwrap_or(Ok(())).map_err(fail)
+        put(s, Place::Guest(id, KIND), call, &to, bytes)
     })
 }
 
@@ -40,26 +37,32 @@ pub(super) fn pull(s: &mut Session, call: &Call) -> Done<i32> {
     task(s, Exit::Lost, |s| {
         let (from, to) = (word(call, 1), word(call, 2));
         // The file on the node is made before the other is looked for.
-        on_node(s, |body, around| Some(put(body, around, call, &to, Vec::new()))).unwrap_or(Ok(())).map_err(fail)?;
-        let (core, now) = (s.core(), s.now());
-        let bytes = guest::inside(s.world_mut(), core, id, now, |body, around| read(body, around, &from)).flatten();
+        put(s, Place::Node, call, &to, Vec::new())?;
+        let bytes = read(s, Place::Guest(id, KIND), &from)?;
         let bytes = bytes.ok_or_else(|| fail(format!("failed to open {from}: No such file or directory")))?;
-        on_node(s, |body, around| Some(put(body, around, call, &to, bytes))).unwrap_or(Ok(())).map_err(fail)
+        put(s, Place::Node, call, &to, bytes)
     })
 }
 
-fn on_node<T>(s: &mut Session, work: impl FnOnce(&mut Body, &mut Around) -> Option<T>) -> Option<T> {
-    let (core, now) = (s.core(), s.now());
-    guest::node_inside(s.world_mut(), core, now, work).flatten()
+/// An Op on the node or in a container.
+fn perform(s: &mut Session, place: Place, op: Op) -> Done<OpResult> {
+    match place {
+        Place::Guest(id, _) => Ok(inside::perform(s, id, &op)?.result),
+        Place::Node => {
+            let (core, now) = (s.core(), s.now());
+            let done = guest::node_inside(s.world_mut(), core, now, |body, around| body.perform(&op, around).result);
+            done.ok_or_else(|| fail("the node has no modelled inside"))
+        }
+    }
 }
 
 /// A file's bytes; a directory opens, and gives none.
-fn read(body: &mut Body, around: &mut Around, path: &str) -> Option<Vec<u8>> {
-    match body.perform(&Op::Read { path: path.to_owned(), limit: LIMIT }, around).result {
+fn read(s: &mut Session, place: Place, path: &str) -> Done<Option<Vec<u8>>> {
+    Ok(match perform(s, place, Op::Read { path: path.to_owned(), limit: LIMIT })? {
         Ok(OpValue::Bytes(bytes)) => bytes,
         Err(error) if error.kind == OpErrorKind::IsADirectory => Some(Vec::new()),
         _ => None,
-    }
+    })
 }
 
 /// `--perms`, octal unless it begins with `0x`.
@@ -74,25 +77,25 @@ fn mode(call: &Call) -> Result<Option<u32>, String> {
 }
 
 /// Writes a file in place: an existing one keeps owner and mode unless told otherwise.
-fn put(body: &mut Body, around: &mut Around, call: &Call, path: &str, bytes: Vec<u8>) -> Result<(), String> {
+fn put(s: &mut Session, place: Place, call: &Call, path: &str, bytes: Vec<u8>) -> Done {
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    if let Ok(OpValue::Accounts { users, groups }) = body.perform(&Op::Accounts, around).result {
+    if let Ok(OpValue::Accounts { users, groups }) = perform(s, place, Op::Accounts)? {
         let number = |name: &str| name.bytes().all(|b| b.is_ascii_digit());
         if let Some(user) = call.option("user").filter(|name| !number(name) && !users.iter().any(|u| u.name == **name))
         {
-            return Err(format!("failed to get uid for: {user}"));
+            return Err(fail(format!("failed to get uid for: {user}")));
         }
         if let Some(group) =
             call.option("group").filter(|name| !number(name) && !groups.iter().any(|g| g.name == **name))
         {
-            return Err(format!("failed to get gid for: {group}"));
+            return Err(fail(format!("failed to get gid for: {group}")));
         }
     }
-    let mode = mode(call)?;
+    let mode = mode(call).map_err(fail)?;
     let shown = path.clone();
-    let old = match body.perform(&Op::Stat { path: path.clone() }, around).result {
+    let old = match perform(s, place, Op::Stat { path: path.clone() })? {
         Ok(OpValue::Stat(Some(stat))) if stat.kind == FileKind::Directory => {
-            return Err(format!("failed to create file: {shown}: Is a directory"));
+            return Err(fail(format!("failed to create file: {shown}: Is a directory")));
         }
         Ok(OpValue::Stat(stat)) => stat,
         _ => None,
@@ -105,6 +108,6 @@ fn put(body: &mut Body, around: &mut Around, call: &Call, path: &str, bytes: Vec
         group: kept(call.option("group"), old.as_ref().map(|stat| stat.gid)),
     };
     let content = Content::Bytes(bytes.into());
-    let written = body.perform(&Op::Write { path: path.clone(), content, attributes, guard: None }, around).result;
-    written.map(|_| ()).map_err(|_| format!("failed to create file: {path}: No such file or directory"))
+    let written = perform(s, place, Op::Write { path: path.clone(), content, attributes, guard: None })?;
+    written.map(drop).map_err(|_| fail(format!("failed to create file: {path}: No such file or directory")))
 }

@@ -1,8 +1,12 @@
 //! Programs inside a container: `pct exec`, `lxc-attach`.
 
+use std::time::Duration;
+
 use super::*;
-use crate::op::{OpErrorKind, OpValue};
+use crate::op::{Op, OpErrorKind, OpValue, Place};
+use crate::sandbox::body::Answer;
 use crate::sandbox::guest;
+use crate::sandbox::node_files;
 
 /// What the tools give a program inside to begin with.
 const ENVIRONMENT: [(&str, &str); 2] = [("TERM", "linux"), ("container", "lxc")];
@@ -52,8 +56,8 @@ pub(in super::super) fn attach(s: &mut Session, id: GuestId, argv: &[String], ke
     env.push(("PATH", if keep { PATH } else { CLEAN_PATH }));
     env.extend(ENVIRONMENT);
     let op = super::exec(s, argv, &env);
+    let answer = perform(s, id, &op)?;
     let (core, now) = (s.core(), s.now());
-    let answer = guest::perform(s.world_mut(), core, id, now, &op);
     s.wait(answer.took)?;
     match answer.result {
         Ok(OpValue::Output(output)) if output.code == 127 && is_not_found(&output.stderr) => Err(no_program(id, argv)),
@@ -77,6 +81,17 @@ pub(in super::super) fn attach(s: &mut Session, id: GuestId, argv: &[String], ke
         Err(error) => Err(fail(error.message)),
         Ok(_) => Ok(0),
     }
+}
+
+/// An Op inside a running container.
+pub(super) fn perform(s: &mut Session, id: GuestId, op: &Op) -> Done<Answer> {
+    let place = Place::Guest(id, GuestKind::Lxc);
+    let done = s.really(|bodies| bodies.host().perform(place, &[node_files::carried(op, bodies)]))?;
+    if let Some(result) = done.and_then(|mut results| results.pop()) {
+        return Ok(Answer { result, took: Duration::ZERO });
+    }
+    let (core, now) = (s.core(), s.now());
+    Ok(guest::perform(s.world_mut(), core, id, now, op))
 }
 
 fn is_not_found(stderr: &[u8]) -> bool {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::sandbox::bodies::Boot;
 use crate::sandbox::guest::{self, Trouble, mount};
 use crate::sandbox::pace;
 
@@ -50,7 +51,20 @@ pub(super) fn start(s: &mut Session, call: &Call) -> Done<i32> {
 pub(in super::super) fn start_now(s: &mut Session, id: GuestId) -> Done {
     s.wait(pace::START)?;
     let (core, now) = (s.core(), s.now());
-    guest::start(s.world_mut(), core, id, now).map_err(|trouble| failed(s, trouble))
+    guest::start(s.world_mut(), core, id, now).map_err(|trouble| failed(s, trouble))?;
+    let Some(boot) = Boot::of(s.world(), id) else { return Ok(()) };
+    let booted = s.really(|bodies| bodies.boot(&boot));
+    if booted.is_err() {
+        guest::stop(s.world_mut(), id);
+    }
+    booted.map(drop)
+}
+
+/// A running container goes down, after `patience` at once.
+fn halt(s: &mut Session, id: GuestId, patience: Duration) -> Done {
+    s.really(|bodies| bodies.halt(id, patience))?;
+    guest::stop(s.world_mut(), id);
+    Ok(())
 }
 
 fn failed(s: &mut Session, trouble: Trouble) -> Stop {
@@ -73,8 +87,7 @@ pub(super) fn stop(s: &mut Session, call: &Call) -> Done<i32> {
 /// From a running container to a stopped one.
 pub(in super::super) fn stop_now(s: &mut Session, id: GuestId) -> Done {
     s.wait(pace::STOP)?;
-    guest::stop(s.world_mut(), id);
-    Ok(())
+    halt(s, id, Duration::ZERO)
 }
 
 pub(super) fn shutdown(s: &mut Session, call: &Call) -> Done<i32> {
@@ -86,8 +99,7 @@ pub(super) fn shutdown(s: &mut Session, call: &Call) -> Done<i32> {
         flock(s, id)?;
         unlocked(s.world(), id)?;
         s.wait(pace::SHUTDOWN.min(limit(call)))?;
-        guest::stop(s.world_mut(), id);
-        Ok(())
+        halt(s, id, limit(call))
     })
 }
 
@@ -100,7 +112,7 @@ pub(super) fn reboot(s: &mut Session, call: &Call) -> Done<i32> {
     task(s, Exit::Follows, |s| {
         flock(s, id)?;
         s.wait(pace::SHUTDOWN.min(limit(call)))?;
-        guest::stop(s.world_mut(), id);
+        halt(s, id, limit(call))?;
         work_for(s, pace::STOP)?;
         // The hook before the start looks at the lock.
         if unlocked(s.world(), id).is_err() {
