@@ -2,7 +2,7 @@
 //! what they write.
 
 mod accepted;
-mod authority;
+pub mod authority;
 mod catalogue;
 mod chain;
 mod cloud_init;
@@ -13,5 +13,5 @@ mod models;
 mod old;
 mod portainer;
 mod proving;
-mod real;
+pub mod real;
 mod stand;

@@ -15,6 +15,7 @@ mod failures;
 mod features;
 mod host;
 mod lsp;
+mod lab;
 mod machine;
 mod manual;
 mod pitfalls;

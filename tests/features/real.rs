@@ -33,7 +33,7 @@ const HERE: [&str; 9] =
 const NOT_HERE: [(&str, &str); 2] = [("nvidia", "driver"), ("portainer", "registry")];
 
 /// Serves the files of a directory; answers its port.
-fn server(folder: PathBuf) -> u16 {
+pub fn server(folder: PathBuf) -> u16 {
     let listener = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
