@@ -26,6 +26,7 @@ use super::program::LabError;
 use super::store::Store;
 use crate::host::interrupt::Interrupt;
 use crate::host::local::{Local, Paths};
+use crate::host::lock::FileLock;
 use crate::host::{Host, HostError};
 use crate::model::{Cidr, GuestId};
 use crate::request::{Request, Response};
@@ -204,6 +205,8 @@ impl Lab {
         machine.boot(&settings, |root| {
             if inside.is_new {
                 replace(root, "/etc/machine-id", owner, "")?;
+                // What systemd would take its identity from otherwise.
+                let _absent = fs::remove_file(root.join("var/lib/dbus/machine-id"));
             }
             for directory in &boot.directories {
                 make_dirs(root, directory, owner)?;
@@ -296,7 +299,11 @@ fn lock(dir: &Path) -> Result<File, LabError> {
     let path = dir.join("lock");
     let file = File::create(&path).map_err(LabError::at(&path))?;
     let held = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
-    held.map(|()| file).map_err(|_| LabError::failed(format!("lab {}", dir.display()), "another process uses it"))
+    let used = || {
+        let by = FileLock::holder(&dir.join("world.lock")).map(|by| format!(": {by}")).unwrap_or_default();
+        LabError::failed(format!("lab {}", dir.display()), format!("in use by another process{by}"))
+    };
+    held.map(|()| file).map_err(|_| used())
 }
 
 /// All machines of a lab that were ever booted.

@@ -29,7 +29,7 @@ pub(super) struct Inside {
     lower: Vec<u64>,
     /// The layer that is written.
     upper: u64,
-    /// It is a copy of another machine and gets an identity of its own at its first boot.
+    /// It has no identity yet, and gets one at its first boot.
     pub(super) is_new: bool,
 }
 
@@ -75,7 +75,7 @@ impl Store {
     /// An inside comes to be, with nothing but its release.
     pub(super) fn unpack(&self, name: &str, release: &str) -> Result<(), LabError> {
         let upper = self.layer()?;
-        self.put(name, &Inside { release: release.to_owned(), lower: Vec::new(), upper, is_new: false })?;
+        self.put(name, &Inside { release: release.to_owned(), lower: Vec::new(), upper, is_new: true })?;
         self.sweep()
     }
 

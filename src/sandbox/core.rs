@@ -56,7 +56,7 @@ impl State {
         let Some(record) = self.world.take_record(now) else { return Ok(false) };
         // What really happened is written down; what was not is undone when the world is opened again.
         if let Some(bodies) = &self.bodies {
-            record.embody(bodies.as_ref())?;
+            record.embody(bodies.as_ref(), &self.world)?;
         }
         if let Store::File(file) = &mut self.store {
             file.append(&record, &self.world)

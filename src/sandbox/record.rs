@@ -9,9 +9,9 @@ use super::body::{Body, BodyChange, Misfit};
 use super::clock::Moment;
 use super::ha::Resource;
 use super::storage::{Storage, Volume};
-use super::world::{Guest, NODE, Template, World};
+use super::world::{Guest, Template, World};
 use crate::host::HostError;
-use crate::model::GuestId;
+use crate::model::{GuestId, GuestKind};
 
 /// What one or several changes did to a world.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -148,10 +148,15 @@ fn replace<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
 }
 
 impl Record {
-    /// Does to real insides what was done to modelled ones. What changed in a model alone is nothing there.
-    pub(super) fn embody(&self, bodies: &dyn Bodies) -> Result<(), HostError> {
-        let guests = self.bodies.iter().filter(|(name, _)| name != NODE);
-        for (name, edit) in guests {
+    /// Does to the real insides of containers what was done to modelled ones. What changed in a model alone is nothing
+    /// there.
+    pub(super) fn embody(&self, bodies: &dyn Bodies, world: &World) -> Result<(), HostError> {
+        for (name, edit) in &self.bodies {
+            let id = name.split('@').next().and_then(|id| id.parse().ok());
+            let is_modelled = id.is_none_or(|id| world.guest(id).is_some_and(|guest| guest.kind == GuestKind::Vm));
+            if is_modelled {
+                continue;
+            }
             match edit {
                 Edit::Unpacked(template) => bodies.unpack(name, template)?,
                 Edit::Forked(from) => bodies.fork(from, name)?,

@@ -31,7 +31,7 @@ fn apply(guest, params) {
     guest.dir("/srv/service");
     guest.file("/srv/service/hello", #{ content: "hello from " + guest.name + "\n" });
     let unit = "[Service]\nWorkingDirectory=/srv/service\nExecStart=/usr/bin/openssl s_server -quiet -accept 8443 -WWW " +
-        "-cert /etc/ssl/private/service.crt -key /etc/ssl/private/service.key\n[Install]\nWantedBy=multi-user.target\n";
+        "-cert /etc/ssl/private/service.crt -cert_chain /etc/ssl/private/service.crt -key /etc/ssl/private/service.key\n[Install]\nWantedBy=multi-user.target\n";
     guest.file("/etc/systemd/system/service.service", #{ content: unit });
     guest.service("service.service", #{ enabled: true, running: true });
 }
