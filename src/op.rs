@@ -177,7 +177,7 @@ pub enum Op {
     /// Mode and owner.
     SetAttributes { path: String, attributes: Attributes },
     /// A file fetched over HTTP(S) to a path of the node ([`Place::Node`] only): the system's roots are believed, up to
-    /// ten redirects followed, the answer streamed beside `path`, unpacked if a `member` is wanted, compared with
+    /// ten redirects followed, the answer streamed beside `path` (a line that breaks goes on where it was), unpacked if a `member` is wanted, compared with
     /// `sha256` if given and moved into place; nothing is left behind otherwise. Modelled machines answer with bytes of their own making, the same for the same values.
     Fetch {
         /// Absolute URL.

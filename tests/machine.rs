@@ -10,3 +10,4 @@ mod programs;
 mod real;
 mod secrets;
 mod system;
+mod waits;

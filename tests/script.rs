@@ -22,5 +22,7 @@ mod node;
 mod reboot;
 #[path = "script/running.rs"]
 mod running;
+#[path = "script/secrets.rs"]
+mod secrets;
 #[path = "script/stage.rs"]
 mod stage;

@@ -1,13 +1,14 @@
-//! A file fetched to the node, whole or not at all.
+//! A file fetched to the node, whole or not at all. A line that breaks or a server that is busy for a moment is no failure:
+//! it goes on where it was, if the server still has the same.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Seek as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use hyper::StatusCode;
-use hyper::header::LOCATION;
+use hyper::header::{ETAG, LAST_MODIFIED, LOCATION};
 use tokio::time::timeout;
 
 use crate::command::Command;
@@ -15,9 +16,18 @@ use crate::host::content::{absolute, digest, failure};
 use crate::host::{http, node, process};
 use crate::op::{OpError, OpErrorKind, OpResult, OpValue};
 use crate::request::Request;
+use crate::secret::Sealed;
 
 /// Limit for one file, redirects included.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
+/// Largest file.
+const MOST: u64 = 64 << 30;
+/// So long nothing may come.
+const STALL: Duration = Duration::from_secs(60);
+/// So often in a row it goes on after the line broke without anything new, or the server was busy.
+const TRIES: u32 = 3;
+/// Before it goes on; longer from time to time.
+const PAUSE: Duration = Duration::from_millis(500);
 /// How many redirects are followed.
 const REDIRECTS: usize = 10;
 
@@ -58,33 +68,100 @@ fn failed(kind: OpErrorKind, message: String) -> OpError {
     OpError::new(kind, message)
 }
 
+/// Fetches a URL to a file. What breaks in the middle goes on from there, as often as more of it comes.
 async fn download(url: &str, to: &str) -> Result<(), OpError> {
+    let mut file = File::create(to).map_err(|error| failure(to, &error))?;
+    let mut partial = Partial::default();
+    let mut tries = 0;
+    loop {
+        let before = partial.bytes;
+        match attempt(url, &mut file, &mut partial, to).await {
+            Ok(()) => return file.sync_all().map_err(|error| failure(to, &error)),
+            Err(Broken::For(error)) => return Err(error),
+            Err(Broken::Midway(error)) => {
+                // Whatever brought some more is no try in vain.
+                tries = if partial.bytes > before { 1 } else { tries + 1 };
+                if tries > TRIES {
+                    return Err(error);
+                }
+                tokio::time::sleep(PAUSE * tries).await;
+            }
+        }
+    }
+}
+
+/// What has come so far, and what tells whether the server still has the same.
+#[derive(Default)]
+struct Partial {
+    bytes: u64,
+    validator: Option<String>,
+}
+
+/// How an attempt failed.
+enum Broken {
+    /// Another one would fail too.
+    For(OpError),
+    /// The server was busy or the line broke.
+    Midway(OpError),
+}
+
+async fn attempt(url: &str, file: &mut File, partial: &mut Partial, to: &str) -> Result<(), Broken> {
+    let local = |error: io::Error| Broken::For(failure(to, &error));
     let mut url = url.to_owned();
     for _ in 0..=REDIRECTS {
         let unanswered = |reason: String| failed(OpErrorKind::Failed, format!("{url}: {reason}"));
-        let answer = http::open(&Request::get(&url)).await.map_err(unanswered)?.answer;
+        let mut request = Request::get(&url);
+        if let (1.., Some(validator)) = (partial.bytes, &partial.validator) {
+            request.headers.push(("Range".to_owned(), Sealed::plain(format!("bytes={}-", partial.bytes))));
+            request.headers.push(("If-Range".to_owned(), Sealed::plain(validator.as_str())));
+        }
+        let answer = http::open(&request).await.map_err(|reason| match partial.bytes {
+            0 => Broken::For(unanswered(reason)),
+            _ => Broken::Midway(unanswered(reason)),
+        })?;
+        let answer = answer.answer;
         let status = answer.status();
+        let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
-            let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-            let location = location.ok_or_else(|| unanswered(format!("{status} without a location")))?;
-            url = join(&url, location);
+            let location = header(LOCATION);
+            let location = location.ok_or_else(|| Broken::For(unanswered(format!("{status} without a location"))))?;
+            url = join(&url, &location);
             continue;
         }
         if !status.is_success() {
-            let kind = if status == StatusCode::NOT_FOUND { OpErrorKind::NotFound } else { OpErrorKind::Failed };
-            return Err(failed(kind, format!("{url}: {status}")));
+            let error = |kind| failed(kind, format!("{url}: {status}"));
+            return Err(match status {
+                StatusCode::NOT_FOUND | StatusCode::GONE => Broken::For(error(OpErrorKind::NotFound)),
+                StatusCode::TOO_MANY_REQUESTS => Broken::Midway(error(OpErrorKind::Failed)),
+                status if status.is_server_error() => Broken::Midway(error(OpErrorKind::Failed)),
+                _ => Broken::For(error(OpErrorKind::Failed)),
+            });
         }
-        let mut file = File::create(to).map_err(|error| failure(to, &error))?;
+        if status != StatusCode::PARTIAL_CONTENT {
+            // From the beginning: the first time, and where the server cannot or does not want to go on.
+            *partial = Partial {
+                bytes: 0,
+                validator: header(ETAG).filter(|tag| !tag.starts_with("W/")).or(header(LAST_MODIFIED)),
+            };
+            file.set_len(0).and_then(|()| file.rewind()).map_err(local)?;
+        }
         let mut body = answer.into_body();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| unanswered(http::words(&error)))?;
+        loop {
+            let late = || unanswered(format!("nothing more came for {} s", STALL.as_secs()));
+            let frame = timeout(STALL, body.frame()).await.map_err(|_| Broken::Midway(late()))?;
+            let Some(frame) = frame else { return Ok(()) };
+            let frame = frame.map_err(|error| Broken::Midway(unanswered(http::words(&error))))?;
             if let Some(data) = frame.data_ref() {
-                file.write_all(data).map_err(|error| failure(to, &error))?;
+                file.write_all(data).map_err(local)?;
+                partial.bytes += data.len() as u64;
+            }
+            if partial.bytes > MOST {
+                let message = format!("{url}: is larger than {} GiB", MOST >> 30);
+                return Err(Broken::For(failed(OpErrorKind::TooLarge, message)));
             }
         }
-        return file.sync_all().map_err(|error| failure(to, &error));
     }
-    Err(failed(OpErrorKind::Failed, format!("{url}: more than {REDIRECTS} redirects")))
+    Err(Broken::For(failed(OpErrorKind::Failed, format!("{url}: more than {REDIRECTS} redirects"))))
 }
 
 /// Where a redirect leads: a whole URL, one without scheme, or a path of the same host.

@@ -176,6 +176,17 @@ fn fetch_failed(source: &Source, op: String, error: OpError) -> MachineError {
         (OpErrorKind::NotFound, Some(_)) => "check the URL and the archive's member",
         (OpErrorKind::NotFound, None) => "check the URL",
         (OpErrorKind::NoSpace, _) => "make room on the node",
+        (OpErrorKind::TooLarge, _) => "is it the file that is meant?",
+        (OpErrorKind::Failed, _) if error.message.contains("certificate") => {
+            "the node does not believe the server: check the node's clock and its `ca-certificates`; a server with a \
+             certificate of its own needs its root there"
+        }
+        (OpErrorKind::Failed, _) if [": 401", ": 403"].iter().any(|status| error.message.contains(status)) => {
+            "the server wants a login, or serves this file to nobody: use a URL that needs none"
+        }
+        (OpErrorKind::Failed, _) if error.message.contains(": 407") => {
+            "a proxy on the way wants a login: let the node reach the server without it"
+        }
         (OpErrorKind::Failed | OpErrorKind::Timeout, _) => "check that the node can reach it",
         _ => return MachineError::Op { op, source: error },
     };

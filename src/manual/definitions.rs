@@ -122,7 +122,7 @@ fn kind(takes: Kind) -> &'static str {
         | Kind::Content => "String",
         Kind::Int | Kind::Port => "int",
         Kind::Bool => "bool",
-        Kind::Contents | Kind::Map => "Map",
+        Kind::Contents | Kind::Settings | Kind::Map => "Map",
         Kind::Function => "Fn",
         Kind::Seconds | Kind::Texts | Kind::Command | Kind::Data | Kind::Changes | Kind::Any => "?",
     }

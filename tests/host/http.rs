@@ -202,6 +202,55 @@ fn a_file_is_fetched_whole_or_not_at_all() {
     assert!(std::fs::read_to_string(&path).unwrap().starts_with("GET /echo "));
 }
 
+/// A server that hangs up in the middle, and goes on where it was asked to if nothing changed meanwhile.
+#[test]
+fn a_line_that_breaks_is_no_failure() {
+    const WHOLE: &str = "0123456789abcdefghijklmnopqrstuvwxyz";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, asked) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for (turn, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            let count = stream.read(&mut request).unwrap();
+            let text = String::from_utf8_lossy(&request[..count]).to_lowercase();
+            let range = text.lines().find_map(|line| line.strip_prefix("range: bytes=").map(str::to_owned));
+            let from: usize = range.as_deref().map_or(0, |range| range.trim_end_matches('-').parse().unwrap());
+            tell.send((text.split(' ').nth(1).unwrap().to_owned(), range)).unwrap();
+            let changed = text.contains("/changed") && turn % 3 == 1;
+            // The third try of each kind is let through.
+            let (status, body, end) = match (turn % 3, from) {
+                (0, _) => ("200 OK", WHOLE, 10),
+                (1, _) if changed => ("200 OK", "a new one that is longer than the old one", 12),
+                (1, from) => ("206 Partial Content", &WHOLE[from..], 5),
+                (_, 0) => ("200 OK", WHOLE, WHOLE.len()),
+                (_, from) if text.contains("/changed") => {
+                    let new = &"a new one that is longer than the old one"[from..];
+                    ("206 Partial Content", new, new.len())
+                }
+                (_, from) => ("206 Partial Content", &WHOLE[from..], WHOLE.len() - from),
+            };
+            let tag = if text.contains("/changed") && turn % 3 != 0 { "two" } else { "one" };
+            let head = format!("HTTP/1.1 {status}\r\nETag: \"{tag}\"\r\ncontent-length: {}\r\n\r\n", body.len());
+            stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body.as_bytes()[..end])).unwrap();
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file").to_str().unwrap().to_owned();
+    let fetch = |from: &str| {
+        let op = Op::Fetch { url: format!("http://{address}{from}"), sha256: None, member: None, path: path.clone() };
+        node().perform(Place::Node, &[op]).unwrap().remove(0)
+    };
+    assert_eq!(fetch("/file"), Ok(OpValue::Done));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), WHOLE);
+    assert_eq!(fetch("/changed"), Ok(OpValue::Done));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "a new one that is longer than the old one");
+    let ranges: Vec<Option<String>> = asked.try_iter().map(|(_, range)| range).collect();
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(ranges, [None, some("10-"), some("15-"), None, some("10-"), some("12-")]);
+}
+
 #[test]
 fn one_member_of_an_archive_is_kept() {
     let dir = tempfile::tempdir().unwrap();

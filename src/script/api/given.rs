@@ -171,6 +171,12 @@ impl<'a, C: Context> Given<'a, C> {
         map.iter().map(|(key, value)| Ok((key.to_string(), self.run.resolve(&as_text(value))?))).collect()
     }
 
+    /// A map of texts that end up where everybody sees them (arguments of programs): no secrets. Empty if not given.
+    pub fn plain_map(&self, name: &'static str) -> Result<BTreeMap<String, String>, Raised> {
+        let map = self.value(name).and_then(|value| value.clone().try_cast::<rhai::Map>()).unwrap_or_default();
+        map.iter().map(|(key, value)| Ok((key.to_string(), self.plain(name, value)?))).collect()
+    }
+
     /// Anything JSON can hold, placeholders still in it.
     pub fn data(&self, name: &'static str) -> Result<Option<Value>, Raised> {
         self.value(name).map(to_json).transpose()
@@ -210,7 +216,9 @@ fn check(signature: &Signature, name: &str, kind: Kind, value: &Dynamic) -> Resu
         Kind::Command => {
             value.is_string() || value.is_array() && !items(value).is_empty() && items(value).iter().all(is_scalar)
         }
-        Kind::Contents => value.read_lock::<rhai::Map>().is_some_and(|map| map.values().all(is_scalar)),
+        Kind::Contents | Kind::Settings => {
+            value.read_lock::<rhai::Map>().is_some_and(|map| map.values().all(is_scalar))
+        }
         _ => kind.accepts(type_of(value)),
     };
     if fits {
@@ -242,8 +250,23 @@ fn items(value: &Dynamic) -> Vec<Dynamic> {
 fn as_text(value: &Dynamic) -> String {
     match value.read_lock::<ImmutableString>() {
         Some(text) => text.to_string(),
-        None => value.to_string(),
+        None => shown(value).unwrap_or_else(|| value.to_string()),
     }
+}
+
+/// What stands for a value of ours in a text; none for those of the language. rhai itself would write the type's path.
+pub(super) fn shown(value: &Dynamic) -> Option<String> {
+    use super::{Ran, Subject};
+    if let Some(subject) = value.read_lock::<Subject>() {
+        return Some(subject.shown_type().word().to_owned());
+    }
+    if let Some(change) = value.read_lock::<crate::machine::Change>() {
+        return Some(change.what.clone());
+    }
+    if let Some(ran) = value.read_lock::<Ran>() {
+        return Some(ran.change.what.clone());
+    }
+    value.read_lock::<Thrown>().map(|thrown| thrown.message.clone())
 }
 
 /// A value as a message describes it, without showing much of it.

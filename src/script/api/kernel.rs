@@ -1,6 +1,5 @@
 //! Verbs about the kernel and the life of the machine: restarts and modules.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::signature::{Kind, Signature, Type, optional, required};
@@ -44,7 +43,7 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
         .takes(&[required("name", Kind::Text, "the module")])
         .options(&[optional(
             "parameters",
-            Kind::Contents,
+            Kind::Settings,
             "its parameters; of a module that is loaded they count from its next load",
         )])
         .returns(Type::Change)
@@ -56,9 +55,7 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
 }"#,
         ),
         |given| {
-            let parameters = given.sealed_map("parameters")?.into_iter();
-            let parameters: BTreeMap<String, String> =
-                parameters.map(|(key, value)| (key, value.expose().to_owned())).collect();
+            let parameters = given.plain_map("parameters")?;
             given.run.changed(given.run.machine.module_load(&given.text("name")?, &parameters)?)
         },
     ),

@@ -159,7 +159,24 @@ fn module<C: Context>(tables: &'static [Table<C>]) -> Module {
     for verb in with_helpers(tables) {
         register(&mut module, verb);
     }
+    say_what_it_is::<Subject>(&mut module);
+    say_what_it_is::<crate::machine::Change>(&mut module);
+    say_what_it_is::<Ran>(&mut module);
+    say_what_it_is::<Thrown>(&mut module);
+    for name in ["to_string", "to_debug"] {
+        let site = |_: &mut knowledge::SiteView| ImmutableString::from(Type::Site.word());
+        FuncRegistration::new(name).set_into_module(&mut module, site);
+    }
     module
+}
+
+/// Registers what stands for values of a type in texts.
+fn say_what_it_is<T: rhai::Variant + Clone>(module: &mut Module) {
+    for name in ["to_string", "to_debug"] {
+        let shown =
+            |value: &mut T| ImmutableString::from(given::shown(&Dynamic::from(value.clone())).unwrap_or_default());
+        FuncRegistration::new(name).set_into_module(module, shown);
+    }
 }
 
 fn register<C: Context>(module: &mut Module, verb: &'static Verb<C>) {

@@ -1,6 +1,5 @@
 //! Verbs that only the node has.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -31,8 +30,8 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
                 Kind::Text,
                 "`stripe`, `mirror`, `raid10`, `raidz1`, `raidz2` or `raidz3`; `stripe` if not given",
             ),
-            optional("options", Kind::Contents, "options of the pool, such as `ashift` and `autotrim`"),
-            optional("properties", Kind::Contents, "properties that its datasets inherit, such as `compression`"),
+            optional("options", Kind::Settings, "options of the pool, such as `ashift` and `autotrim`"),
+            optional("properties", Kind::Settings, "properties that its datasets inherit, such as `compression`"),
         ])
         .errors(&[
             "when a disk is missing, mounted, or holds anything: partitions, a file system, another pool",
@@ -50,8 +49,8 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
             let pool = ZfsPool {
                 raid: given.maybe_text("raid")?.unwrap_or_else(|| "stripe".to_owned()),
                 disks: given.texts("disks")?,
-                options: settings(given, "options")?,
-                properties: settings(given, "properties")?,
+                options: given.plain_map("options")?,
+                properties: given.plain_map("properties")?,
             };
             given.run.changed(given.run.machine.zfs_pool(&given.text("name")?, &pool)?)
         },
@@ -66,7 +65,7 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
                     Kind::Text,
                     "size that it may take with all below it, such as `50G`; `none` for no limit",
                 ),
-                optional("properties", Kind::Contents, "other properties, such as `recordsize`"),
+                optional("properties", Kind::Settings, "other properties, such as `recordsize`"),
             ])
             .errors(&[
                 "when there is no such pool",
@@ -77,7 +76,7 @@ pub(super) const VERBS: &[Verb<Arc<Run>>] = &[
 node.zfs_dataset("rpool/shared/models", #{ properties: #{ recordsize: "1M" } });"#,
             ),
         |given| {
-            let mut properties = settings(given, "properties")?;
+            let mut properties = given.plain_map("properties")?;
             for name in ["mountpoint", "quota"] {
                 properties.extend(given.maybe_text(name)?.map(|value| (name.to_owned(), value)));
             }
@@ -96,7 +95,7 @@ node.zfs_dataset("rpool/shared/models", #{ properties: #{ recordsize: "1M" } });
                 ),
                 optional(
                     "options",
-                    Kind::Contents,
+                    Kind::Settings,
                     "Proxmox's other options by their names, such as `path` and `pool`",
                 ),
             ])
@@ -109,7 +108,7 @@ node.zfs_dataset("rpool/shared/models", #{ properties: #{ recordsize: "1M" } });
 node.storage("images", #{ type: "dir", content: ["iso", "vztmpl"], options: #{ path: "/srv/images" } });"#,
             ),
         |given| {
-            let mut options = settings(given, "options")?;
+            let mut options = given.plain_map("options")?;
             if given.has("content") {
                 options.insert("content".to_owned(), given.texts("content")?.join(","));
             }
@@ -158,7 +157,7 @@ node.nfs_export("/srv/shared", #{ clients: ["192.0.2.0/24"], options: ["ro", "no
             ),
             optional(
                 "options",
-                Kind::Contents,
+                Kind::Settings,
                 "options of the firewall by Proxmox's names, such as `enable` and `policy_in`",
             ),
         ])
@@ -252,25 +251,10 @@ fn firewall(given: &Given<Arc<Run>>) -> Answer {
             return Err(Thrown::invalid(problem).into());
         }
     };
-    let wanted = NodeFirewall { scope, options: settings(given, "options")?, rules: given.texts("rules")? };
+    let wanted = NodeFirewall { scope, options: given.plain_map("options")?, rules: given.texts("rules")? };
     given.run.changed(given.run.machine.firewall(&given.text("name")?, &wanted)?)
 }
 
 fn is_absent(given: &Given<Arc<Run>>) -> Result<bool, Raised> {
     Ok(given.maybe_text("state")?.is_some_and(|state| state == "absent"))
-}
-
-/// A map of settings, whose values end up in arguments of programs: no secrets.
-fn settings(given: &Given<Arc<Run>>, name: &'static str) -> Result<BTreeMap<String, String>, Raised> {
-    let mut settings = BTreeMap::new();
-    for (key, value) in given.sealed_map(name)? {
-        if value.is_secret() {
-            let problem = format!("`{name}` of `{}` would show {}", given.signature.name, value.shown());
-            return Err(Thrown::new("secret", problem)
-                .hint("settings are arguments of programs: everybody sees them")
-                .into());
-        }
-        settings.insert(key, value.expose().to_owned());
-    }
-    Ok(settings)
 }

@@ -109,6 +109,8 @@ pub enum Kind {
     Command,
     /// A map of texts that may hold secrets.
     Contents,
+    /// A map of texts that everybody may see.
+    Settings,
     /// A map.
     Map,
     /// Anything JSON can hold, with secrets in it.
@@ -123,7 +125,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 21] = [
+    pub const ALL: [Kind; 22] = [
         Kind::Text,
         Kind::Content,
         Kind::Path,
@@ -140,6 +142,7 @@ impl Kind {
         Kind::Texts,
         Kind::Command,
         Kind::Contents,
+        Kind::Settings,
         Kind::Map,
         Kind::Data,
         Kind::Function,
@@ -166,6 +169,7 @@ impl Kind {
             Kind::Texts => "texts",
             Kind::Command => "command",
             Kind::Contents => "contents",
+            Kind::Settings => "settings",
             Kind::Map => "map",
             Kind::Data => "data",
             Kind::Function => "closure",
@@ -196,7 +200,7 @@ impl Kind {
             Kind::Bool => "true or false",
             Kind::Texts => "a text or a list of texts",
             Kind::Command => "a list of program and arguments, or a shell line",
-            Kind::Contents => "a map of texts",
+            Kind::Contents | Kind::Settings => "a map of texts",
             Kind::Map => "a map",
             Kind::Data => "a text, number, bool, list or map",
             Kind::Function => "a closure, such as `|| ...`",
@@ -222,7 +226,7 @@ impl Kind {
             Kind::Seconds => matches!(found, Type::Int | Type::Float | Type::Text),
             Kind::Bool => found == Type::Bool,
             Kind::Texts | Kind::Command => matches!(found, Type::Text | Type::Array),
-            Kind::Contents | Kind::Map => matches!(found, Type::Map | Type::Record(_) | Type::Params),
+            Kind::Contents | Kind::Settings | Kind::Map => matches!(found, Type::Map | Type::Record(_) | Type::Params),
             Kind::Data => !matches!(found, Type::Function | Type::Guest | Type::Node | Type::Site),
             Kind::Function => found == Type::Function,
             Kind::Changes => matches!(found, Type::Change | Type::Output | Type::Array),

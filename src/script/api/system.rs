@@ -1,6 +1,5 @@
 //! Verbs for packages, units, accounts and settings of the operating system.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::signature::{Kind, Signature, Type, optional, required};
@@ -179,14 +178,12 @@ guest.user("deploy", #{ home: "/home/deploy", shell: "/bin/bash", groups: ["web"
         changing("sysctl", "Kernel parameters, now and at boot.")
             .takes(&[
                 required("name", Kind::Text, "name of the file in /etc/sysctl.d"),
-                required("values", Kind::Contents, "map of parameter and value"),
+                required("values", Kind::Settings, "map of parameter and value"),
             ])
             .errors(&["when the kernel refuses a value, as it does for all but `net.*` in containers"])
             .example(r#"guest.sysctl("web", #{ "net.core.somaxconn": 4096 });"#),
         |given| {
-            let values = given.sealed_map("values")?;
-            let values: BTreeMap<String, String> =
-                values.into_iter().map(|(key, value)| (key, value.expose().to_owned())).collect();
+            let values = given.plain_map("values")?;
             given.run.changed(given.run.machine.sysctl(&given.text("name")?, &values)?)
         },
     ),

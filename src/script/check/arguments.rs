@@ -127,7 +127,9 @@ impl Checker<'_> {
                 return self.error("type", *at, problem, None);
             }
             (Kind::Texts | Kind::Command, Expr::Array(items, _)) => items.iter().collect(),
-            (Kind::Contents, Expr::Map(entries, _)) => entries.iter().map(|(_, _, value)| value).collect(),
+            (Kind::Contents | Kind::Settings, Expr::Map(entries, _)) => {
+                entries.iter().map(|(_, _, value)| value).collect()
+            }
             _ => return,
         };
         for member in members {
