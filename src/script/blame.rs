@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rhai::{EvalAltResult, ParseErrorType, Position};
 
 use super::check::Vocabulary;
+use super::engine::LIMITS;
 use super::error::{Ended, ScriptError, Thrown};
 use super::place::span;
 use super::text::lower_first;
@@ -122,7 +123,6 @@ pub(crate) fn explain(error: Box<EvalAltResult>, scene: &Scene) -> End {
 }
 
 const ENDLESS: &str = "is there a loop that never ends?";
-const LIMITS: &str = "texts hold up to 16 MiB, lists 100 000 items, maps 10 000 keys";
 
 /// The lines of a file in which loops begin.
 fn loops(source: &Source) -> Option<String> {

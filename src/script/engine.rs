@@ -1,6 +1,6 @@
 //! Engines: one per run, cheap because they share their modules, and limited.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,12 +8,19 @@ use rhai::packages::{Package, StandardPackage};
 use rhai::{Dynamic, Engine, Module, OptimizationLevel, Shared};
 
 use super::error::{Ended, Thrown};
+use super::memory::Growth;
 use super::resolver::Resolver;
 use super::{Library, api};
 use crate::host::interrupt::Interrupt;
 
 /// Stack that a script may need at its deepest with the limits below (debug builds need half of it).
 pub const STACK: usize = 16 * 1024 * 1024;
+
+/// What values may hold, for whoever ran into it.
+pub(crate) const LIMITS: &str = "texts hold up to 16 MiB, lists 100 000 items, maps 10 000 keys";
+
+/// Operations between two looks at the clock: each may make a text of the greatest length.
+const BETWEEN_LOOKS: u64 = 8;
 
 /// A thread on which scripts may run: a run stays on the thread of its caller.
 pub fn thread(name: &str) -> thread::Builder {
@@ -69,10 +76,21 @@ fn with(module: Arc<Module>, tag: Dynamic, library: &Library) -> Engine {
     engine
 }
 
+/// Ends scripts that hold too much, and those that `ended` says something about.
+fn watch(engine: &mut Engine, ended: impl Fn() -> Option<Ended> + Send + Sync + 'static) {
+    let growth = Mutex::new(Growth::default());
+    engine.on_progress(move |operations| {
+        let looks = operations % BETWEEN_LOOKS == 0;
+        let too_much = looks && growth.lock().unwrap_or_else(PoisonError::into_inner).is_too_much();
+        let too_much = too_much.then(|| Ended::Lost(Box::new(Thrown::new("memory", Growth::problem()).hint(LIMITS))));
+        too_much.or_else(&ended).map(Dynamic::from)
+    });
+}
+
 /// An engine for one run of a feature or an app, ended by the interrupt.
 pub(crate) fn for_run(tag: Dynamic, interrupt: Interrupt, library: &Library) -> Engine {
     let mut engine = with(api::for_runs(), tag, library);
-    engine.on_progress(move |_| interrupt.is_set().then(|| Dynamic::from(Ended::Interrupted)));
+    watch(&mut engine, move || interrupt.is_set().then_some(Ended::Interrupted));
     engine
 }
 
@@ -83,14 +101,15 @@ const MODEL_TIME: Duration = Duration::from_secs(10);
 pub(crate) fn for_model(tag: Dynamic, library: &Library) -> Engine {
     let mut engine = with(api::for_models(), tag, library);
     let until = Instant::now() + MODEL_TIME;
-    engine.on_progress(move |_| {
-        let late = || Thrown::new("timeout", format!("it did not finish within {} s", MODEL_TIME.as_secs()));
-        (Instant::now() > until).then(|| Dynamic::from(Ended::Lost(Box::new(late()))))
-    });
+    let problem = || format!("it did not finish within {} s", MODEL_TIME.as_secs());
+    let late = move || Ended::Lost(Box::new(Thrown::new("timeout", problem())));
+    watch(&mut engine, move || (Instant::now() > until).then(late));
     engine
 }
 
 /// An engine for one case of a script test.
 pub(crate) fn for_test(tag: Dynamic, library: &Library) -> Engine {
-    with(api::for_tests(), tag, library)
+    let mut engine = with(api::for_tests(), tag, library);
+    watch(&mut engine, || None);
+    engine
 }

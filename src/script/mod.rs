@@ -11,7 +11,7 @@
 //! | `syntax`, `ast`, `place` | a script as a plain tree; the only file that touches rhai's; places in files |
 //! | `check/`, `lint` | what can be said without running, of one file and of many |
 //! | `api/` | what scripts can call: one table per concern |
-//! | `run`, `context`, `engine`, `value` | one run: what it acts on, limits, secrets and artifacts |
+//! | `run`, `context`, `engine`, `memory`, `value` | one run: what it acts on, limits, secrets and artifacts |
 //! | `error`, `blame`, `trace` | why it did not come to its end, and how that looks |
 //! | `edit/` | what editors ask: what fits here, what this is, where it comes from |
 //! | `prepare`, `models`, `harness` | answers of `prepare`; program models; script tests |
@@ -30,6 +30,7 @@ mod error;
 mod harness;
 mod library;
 mod lint;
+mod memory;
 mod metadata;
 mod models;
 mod place;

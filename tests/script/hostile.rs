@@ -61,6 +61,9 @@ fn floods_end() {
     let long = "    let s = \"x\";\n    while s.len() < 1000000 { s += s; }\n";
     let list = format!("{long}    let all = [];\n    loop {{ all.push(s + all.len()); }}");
     let map = format!("{long}    let all = #{{}};\n    loop {{ all[\"k\" + all.len()] = s + all.len(); }}");
+    let held = format!(
+        "{long}    let all = [];\n    let n = 0;\n    while n >= 0 {{\n        let own = s + n;\n        all.push(|| own.len());\n        n += 1;\n    }}"
+    );
     let printed = format!("{long}    print(s);\n    info(s);\n    fail(s);");
     snapshot(
         "hostile_floods",
@@ -73,6 +76,7 @@ fn floods_end() {
             ("a list in a list in a list", "    let l = [];\n    loop { l = [l, l]; }"),
             ("a text that is filled up", "    let s = \"x\";\n    s.pad(9000000000, \"x\");"),
             ("a list that is filled up", "    let l = [];\n    l.pad(9000000000, 1);"),
+            ("closures that hold texts", &held),
             ("bytes", "    let b = blob(9000000000);\n    info(b.len());"),
             ("an indented text", "    info(\"x\".indent(9000000000));"),
             ("names", "    let n = 0;\n    loop { let m = #{}; m[`name${n}`] = n; n += 1; }"),

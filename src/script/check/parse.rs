@@ -67,7 +67,11 @@ pub(crate) fn parse_finding(source: &Arc<Source>, error: &ParseError) -> Finding
             ("more than 500 functions".to_owned(), Some("move some into modules: `lib/NAME.rhai`".to_owned()))
         }
         ParseErrorType::UnexpectedEOF => ("the file ends in the middle".to_owned(), None),
-        other => (lower_first(&other.to_string()), None),
+        // A character that nobody sees is shown by its name.
+        other => {
+            let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+            (lower_first(&other.to_string().chars().map(shown).collect::<String>()), None)
+        }
     };
     // An error at the end of the file has no position.
     let range = if at.is_none() { source.text.len()..source.text.len() } else { span(source, at) };
