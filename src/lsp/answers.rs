@@ -16,7 +16,7 @@ use crate::script::edit::{self, Completion, CompletionKind, Sheet, Target};
 
 /// What this server can do.
 pub(super) fn capabilities(encoding: Encoding) -> Value {
-    let triggers = [".", ":", "\"", "#", "{", " "].map(str::to_owned).to_vec();
+    let triggers = [".", ":", "\""].map(str::to_owned).to_vec();
     let capabilities = ServerCapabilities {
         position_encoding: Some(encoding.kind()),
         text_document_sync: Some(TextDocumentSyncCapability::Options(TextDocumentSyncOptions {
