@@ -26,3 +26,5 @@ mod running;
 mod secrets;
 #[path = "script/stage.rs"]
 mod stage;
+#[path = "script/testing.rs"]
+mod testing;
