@@ -18,6 +18,7 @@ use phoenix::host::interrupt::Interrupt;
 use phoenix::host::local::Local;
 use phoenix::plan::{self, Request, Verb};
 use phoenix::script::{self, Library, Roots};
+use phoenix::testing::{self, Suite};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_phoenix");
 const CONTAINERS: [&str; 5] = ["create", "900", "103", "101", "102"];
@@ -179,10 +180,19 @@ fn lint(criterion: &mut Criterion) {
     });
 }
 
+/// Every case of every shipped script, side by side, each in a modelled guest of its own.
+fn feature_test(criterion: &mut Criterion) {
+    let (library, _) = Library::load(&Roots::embedded());
+    let cases = Suite::load(&library, &testing::Request::default()).cases().len();
+    criterion.bench_function(&format!("feature test: {cases} cases"), |bencher| {
+        bencher.iter(|| assert!(testing::run(&library, &testing::Request::default()).passed()));
+    });
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_millis(500));
-    targets = whole_commands, large_configuration, five_hundred_guests, lint
+    targets = whole_commands, large_configuration, five_hundred_guests, lint, feature_test
 }
 
 /// Runs the benchmarks in a mount namespace of their own, in which this machine has the directories of a node.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::declared::{self, Declared, Kind, Unit};
 use super::stubs::Stubs;
 use super::{Stand, StandError, create};
@@ -77,30 +79,25 @@ impl Made {
         let mut places = Vec::new();
         for guest in &described {
             let id = guest.guest().map_err(StandError::Declared)?.id;
-            places.push((
-                id,
-                match guest.kind {
-                    Kind::Lxc => Place::Guest(id, GuestKind::Lxc),
-                    Kind::Vm => Place::Guest(id, GuestKind::Vm),
-                    Kind::Node => Place::Node,
-                },
-            ));
+            let place = match guest.kind {
+                Kind::Lxc => Place::Guest(id, GuestKind::Lxc),
+                Kind::Vm => Place::Guest(id, GuestKind::Vm),
+                Kind::Node => Place::Node,
+            };
+            places.push((id, place));
         }
         let begin = Made { world: World::fresh(&site), site, artifacts: Vec::new(), places, strict };
-        let ground = Arc::new(Ground::new(library, models, &begin, &[]));
-        ground.make_machines(&described)?;
+        let ground = Arc::new(Ground::new(library, models, &begin));
+        ground.make_machines(&begin.places)?;
         for (guest, (id, place)) in described.iter().zip(&begin.places) {
             if let (Kind::Lxc, Some(declared)) = (guest.kind, begin.site.guest(*id)) {
                 ground.make_container(declared)?;
             }
             ground.furnish(guest, *place)?;
             for script in &guest.applied {
-                let stand = Stand::at(&ground, *id, *place);
-                let params =
-                    serde_json::to_value(guest.params.get(script).cloned().unwrap_or_default()).unwrap_or_default();
-                stand
-                    .call(Entry::Apply, script, &params)
-                    .map_err(|error| StandError::Applied(Box::new(error.failure())))?;
+                let applied =
+                    Stand::at(&ground, *id, *place).call(Entry::Apply, script, &json!(guest.params.get(script)));
+                applied.map_err(|error| StandError::Applied(Box::new(error.failure())))?;
             }
         }
         for (guest, (id, place)) in described.iter().zip(&begin.places) {
@@ -118,15 +115,10 @@ impl Made {
 }
 
 impl Ground {
-    /// A copy of what was made, where this goes wrong.
-    pub fn new(library: &Library, models: &Models, made: &Made, faults: &[Fault]) -> Ground {
+    /// A copy of what was made.
+    pub fn new(library: &Library, models: &Models, made: &Made) -> Ground {
         let stubs = Arc::new(Stubs::new(models));
-        let options = Options {
-            programs: Arc::clone(&stubs) as _,
-            strict: made.strict,
-            faults: faults.to_vec(),
-            ..Options::default()
-        };
+        let options = Options { programs: Arc::clone(&stubs) as _, strict: made.strict, ..Options::default() };
         let events = Arc::new(Collect::default());
         let sandbox = Sandbox::in_memory(made.world.clone(), options.clone());
         Ground {
@@ -136,7 +128,7 @@ impl Ground {
             live: Mutex::new(Live::of(sandbox, &events)),
             events,
             stubs,
-            options: Options { faults: Vec::new(), ..options },
+            options,
         }
     }
 
@@ -153,7 +145,7 @@ impl Ground {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same node in this state, for trying something.
+    /// The same node in this state, for trying something, where this goes wrong.
     pub fn copy(&self, world: World, faults: &[Fault]) -> Arc<Ground> {
         let options = Options { faults: faults.to_vec(), ..self.options.clone() };
         self.another(Sandbox::in_memory(world, options))
@@ -202,12 +194,9 @@ impl Ground {
     }
 
     /// Virtual machines, made by the engine: there is more to them than a few commands.
-    fn make_machines(&self, described: &[Declared]) -> Result<(), StandError> {
-        let machines: Vec<GuestId> =
-            self.site.guests.values().filter(|guest| guest.kind == GuestKind::Vm).map(|guest| guest.id).collect();
-        let made: Vec<GuestId> =
-            described.iter().filter_map(|guest| guest.guest().ok()).map(|guest| guest.id).collect();
-        let machines: Vec<GuestId> = machines.into_iter().filter(|id| made.contains(id)).collect();
+    fn make_machines(&self, places: &[(GuestId, Place)]) -> Result<(), StandError> {
+        let machines = places.iter().filter(|(_, place)| matches!(place, Place::Guest(_, GuestKind::Vm)));
+        let machines: Vec<GuestId> = machines.map(|(id, _)| *id).collect();
         if machines.is_empty() {
             return Ok(());
         }

@@ -59,7 +59,7 @@ pub(super) fn maker(library: &Library, models: &Models, store: &Arc<Store>) -> M
     Arc::new(move |described| {
         let described = described.into_iter().map(Declared::read).collect::<Result<Vec<_>, _>>()?;
         let made = store.made(&library, &models, &described)?;
-        let ground = Arc::new(Ground::new(&library, &models, &made, &[]));
+        let ground = Arc::new(Ground::new(&library, &models, &made));
         Ok(made.stands(&ground).into_iter().map(|stand| Arc::new(stand) as Arc<dyn StagedGuest>).collect())
     })
 }
@@ -71,7 +71,7 @@ impl Stand {
     /// [`StandError`].
     pub fn new(library: &Library, models: &Models, declared: &Declared) -> Result<Stand, StandError> {
         let made = Made::of(library, models, std::slice::from_ref(declared))?;
-        let ground = Arc::new(Ground::new(library, models, &made, &[]));
+        let ground = Arc::new(Ground::new(library, models, &made));
         let mut stands = made.stands(&ground).into_iter();
         stands.next().ok_or_else(|| StandError::Declared("no guest was described".to_owned()))
     }

@@ -53,6 +53,9 @@ pub fn run(globals: &Globals, args: &Args) -> Result<Exit> {
         find(library.catalogue(), &selection.script)?;
     }
     if args.in_containers.real {
+        if let Some(word) = args.names.iter().find(|word| word.contains("::")) {
+            return Err(Refusal::usage(format!("`--real` runs whole scripts, and `{word}` names cases of one")).into());
+        }
         return real::run(globals, &library, &args.names, &args.in_containers);
     }
     let coverage = args.coverage || args.lcov.is_some() || args.fail_under.is_some();
