@@ -4,8 +4,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::command::Output;
 use crate::model::fits;
+use crate::request::Response;
 use crate::sandbox::Programs;
-use crate::sandbox::programs::{Inside, PackageModel, ProgramCall, UnitModel};
+use crate::sandbox::programs::{Inside, PackageModel, ProgramCall, Reached, UnitModel};
 use crate::script::{Models, Stub};
 
 /// The programs of one test.
@@ -65,5 +66,13 @@ impl Programs for Stubs {
 
     fn unit(&self, name: &str) -> Option<UnitModel> {
         self.models.unit(name)
+    }
+
+    fn listens(&self, server: &ProgramCall, inside: &mut dyn Inside) -> Option<Vec<u16>> {
+        self.models.listens(server, inside)
+    }
+
+    fn respond(&self, server: &ProgramCall, reached: &Reached, inside: &mut dyn Inside) -> Result<Response, String> {
+        self.models.respond(server, reached, inside)
     }
 }

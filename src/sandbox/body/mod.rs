@@ -235,7 +235,9 @@ impl Body {
     fn prune(&mut self, grafts: Vec<Graft>, around: &mut Around) {
         for graft in grafts.into_iter().rev() {
             let now = self.state.tree.take(&graft.at);
-            if let Some(hidden) = graft.hidden {
+            // `/dev` is memory: nothing stays of a mount point there.
+            let in_memory = graft.at.first().is_some_and(|first| first.as_ref() == "dev");
+            if let Some(hidden) = graft.hidden.filter(|hidden| !(in_memory && hidden.is_dir())) {
                 // The directory above was there a moment ago, or the guest removed it with the mount point in it.
                 let _ = self.state.tree.put(&graft.at, hidden);
             }
