@@ -40,7 +40,9 @@ impl Machine {
         };
         // Watched, because a run that is killed between the two leaves an export that the server does not know.
         let watch = self.watch(&format!("nfs_export-{}", slug(&path)), std::slice::from_ref(&file))?;
-        if watch.differs() && !(export.absent && !change.changed) {
+        // Of an export that never was there is nothing to read again.
+        let stale = if export.absent { change.changed || !watch.changed().is_empty() } else { watch.differs() };
+        if stale {
             self.node_tool(&["exportfs", "-ra"])?;
             self.keep_watch(&watch)?;
             if !change.changed {
