@@ -274,15 +274,15 @@ impl Declared {
 pub(super) fn number(guests: &mut [Declared]) {
     let mut taken: BTreeSet<u32> =
         guests.iter().flat_map(|guest| [guest].into_iter().chain(&guest.others)).map(|guest| guest.id).collect();
-    let others = |guest: &mut Declared| guest.others.len();
-    for at in 0..guests.len() {
-        for other in 0..=others(&mut guests[at]) {
-            let guest = if other == 0 { &mut guests[at] } else { &mut guests[at].others[other - 1] };
-            if guest.id == 0 {
-                guest.id = (FIRST..).find(|id| !taken.contains(id)).unwrap_or(FIRST);
-                taken.insert(guest.id);
-            }
+    let mut give = |guest: &mut Declared| {
+        if guest.id == 0 {
+            guest.id = (FIRST..).find(|id| !taken.contains(id)).unwrap_or(FIRST);
+            taken.insert(guest.id);
         }
+    };
+    for guest in guests {
+        give(guest);
+        guest.others.iter_mut().for_each(&mut give);
     }
 }
 

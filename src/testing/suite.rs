@@ -193,7 +193,7 @@ impl Suite {
             for number in 0..workers {
                 let worker = thread::Builder::new().name(format!("cases {number}")).stack_size(TEST_STACK);
                 // A worker less is only slower; without any, the cases are told as not begun.
-                drop(worker.spawn_scoped(scope, &work));
+                drop(worker.spawn_scoped(scope, work));
             }
         });
         let mut results = Results { findings: self.findings.clone(), ..Results::default() };
