@@ -90,7 +90,7 @@ pub(super) fn spec(life: &Life, kind: ScriptKind, name: &str) -> Result<ScriptSp
 }
 
 fn params(life: &Life, spec: &ScriptSpec) -> Result<BTreeMap<String, serde_json::Value>> {
-    params::of_guest(spec, &life.guest, life.run.library.catalogue()).map_err(|problems| {
+    params::of_guest(spec, life.guest, life.run.library.catalogue()).map_err(|problems| {
         let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
         StepError::new(all.join("; "))
     })
