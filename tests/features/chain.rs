@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use phoenix::host::Host as _;
+use phoenix::lab::NEXT_HOP as MACHINE;
 use phoenix::machine::CertificateSpec;
 use phoenix::op::{Op, OpValue};
 use phoenix::request::{Request, Trust};
@@ -21,7 +22,6 @@ use serde_json::{Value, json};
 
 use super::authority::offer_packages;
 use super::stand::Stand;
-use crate::support::container::GATEWAY as MACHINE;
 
 /// A service behind the router, as the gateway's parameters and the route below name it.
 const APP: &str = "app.example.org";

@@ -14,13 +14,14 @@ use std::time::Instant;
 
 use phoenix::event::Discard;
 use phoenix::host::interrupt::Interrupt;
+use phoenix::lab::NEXT_HOP as GATEWAY;
 use phoenix::script::{Library, Roots};
 use phoenix::testing::real::{self, Bench, Options, Proof, Verdict};
 use ring::digest;
 use serde_json::{Value, json};
 
 use super::authority;
-use crate::support::container::{GATEWAY, cache};
+use crate::support::container::cache;
 
 /// How many containers run at once.
 const BESIDE: usize = 3;

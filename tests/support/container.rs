@@ -11,8 +11,6 @@ use phoenix::lab::{Base, LabError, Throwaway};
 use phoenix::model::GuestId;
 use phoenix::op::Place;
 
-pub use phoenix::lab::NEXT_HOP as GATEWAY;
-
 /// A running container; dropping it destroys it.
 pub struct Container(Throwaway);
 
