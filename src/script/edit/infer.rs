@@ -20,12 +20,14 @@ impl Sheet<'_> {
     }
 
     fn member_of(&self, name: usize, depth: u8) -> Option<&'static Signature> {
-        let on = self.typed(name.checked_sub(2)?, depth);
-        let word = self.word(name);
-        match (on, self.vocabulary.anywhere(word)) {
+        self.member_on(self.typed(name.checked_sub(2)?, depth), self.word(name))
+    }
+
+    fn member_on(&self, on: Type, name: &str) -> Option<&'static Signature> {
+        match (on, self.vocabulary.anywhere(name)) {
             // On a value of unknown type the name still tells, if only one table has it.
             (Type::Any, [one]) => Some(one),
-            _ => self.vocabulary.member(on, word),
+            _ => self.vocabulary.member(on, name),
         }
     }
 
@@ -44,14 +46,13 @@ impl Sheet<'_> {
             (Kind::Mark, _) => Type::Any,
             (Kind::Word, "true" | "false") => Type::Bool,
             (Kind::Word, name) => match before {
-                Some(dot) if self.is_dot(dot) => {
-                    if self.typed(dot.saturating_sub(1), depth) == Type::Params {
-                        return self.param_type(name);
+                // What stands before is asked once: twice for each link would be without end in long chains.
+                Some(dot) if self.is_dot(dot) => match self.typed(dot.saturating_sub(1), depth) {
+                    Type::Params => self.param_type(name),
+                    on => {
+                        self.member_on(on, name).filter(|found| found.property).map_or(Type::Any, |found| found.returns)
                     }
-                    self.member_of(last, depth)
-                        .filter(|signature| signature.property)
-                        .map_or(Type::Any, |it| it.returns)
-                }
+                },
                 Some(mark) if self.word(mark) == "::" => Type::Any,
                 _ => self.variable(name, last, depth),
             },
