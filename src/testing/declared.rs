@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(told(json!({"packges": []})), "`guest`: there is no `packges`; did you mean `packages`?");
         assert_eq!(told(json!({"others": [{"nam": "x"}]})), "`guest`: there is no `nam`; did you mean `name`?");
         assert_eq!(told(json!({"files": {"/x": {"mod": "0644"}}})), "`guest`: there is no `mod`; did you mean `mode`?");
-        assert_eq!(told(json!({"os": "debian-11"})), "`guest`: there is no `debian-11`; did you mean `debian-12`?");
+        assert_eq!(told(json!({"os": "debian12"})), "`guest`: there is no `debian12`; did you mean `debian-12`?");
         assert_eq!(told(json!({"kind": "pod"})), "`guest`: there is no `pod`; known: lxc, vm, node");
         assert!(told(json!({"packages": 3})).contains("invalid type: integer `3`"));
     }
