@@ -151,7 +151,8 @@ fn what_somebody_changed_inside_running_guests() {
                 (101, vec![append("/etc/nginx/nginx.conf", "# by hand\n")]),
                 (1002, vec![append("/etc/fstab", "# by hand\n")]),
             ],
-            &[],
+            // What it reads will be otherwise.
+            &["102 health"],
         ),
         (
             &[
@@ -159,7 +160,7 @@ fn what_somebody_changed_inside_running_guests() {
                 (101, vec![packages(&["jq", "htop"])]),
                 (1002, vec![packages(&["rsync"])]),
             ],
-            &[],
+            &["102 health"],
         ),
         (
             // A service that would be started cannot be asked how it is.

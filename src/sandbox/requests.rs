@@ -24,8 +24,10 @@ pub(super) fn answer(world: &mut World, core: &Core, request: &Request, now: Mom
             && (rehearsal.is_real(world, id) || rehearsal.is_dark(world, id))
             && guest::addresses(world, id).iter().any(|cidr| cidr.address == address)
         {
-            let as_before = rehearsal.is_real(world, id) && rehearsal.serves_as_before(id);
-            if as_before && request.effect == Effect::Read {
+            if request.effect == Effect::Read
+                && rehearsal.is_real(world, id)
+                && rehearsal.serves_as_before(world, core, now, id, (port, request))
+            {
                 return real.request(request);
             }
             // What a real service would do is known to nobody.

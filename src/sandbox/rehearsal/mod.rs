@@ -17,11 +17,12 @@ use super::clock::Moment;
 use super::config::Section;
 use super::core::Core;
 use super::world::{NODE, World, body_of};
-use super::{guest, node_files, start_files};
+use super::{double, guest, node_files, start_files};
 use crate::command::Effect;
 use crate::host::{HostError, HostHandle};
 use crate::model::GuestId;
 use crate::op::{Op, OpResult, Place};
+use crate::request::Request;
 use known::{Known, unknown};
 use overlay::Overlay;
 
@@ -77,9 +78,32 @@ impl Rehearsal {
         self.real.is_some() && self.knowledge(world, id) == Knowledge::Dark
     }
 
-    /// Whether what a guest serves is what the real one serves.
-    pub(super) fn serves_as_before(&self, id: GuestId) -> bool {
-        !self.overlays().get(&body_of(id)).is_some_and(Overlay::serves_otherwise)
+    /// Whether a real guest answers a request as it will answer it then: nothing that its service looks at for that is
+    /// predicted to be otherwise.
+    pub(super) fn serves_as_before(
+        &self,
+        world: &mut World,
+        core: &Core,
+        now: Moment,
+        id: GuestId,
+        (port, request): (u16, &Request),
+    ) -> bool {
+        let (Some(real), Some(kind)) = (&self.real, world.guest(id).map(|guest| guest.kind)) else { return false };
+        let mut overlays = self.overlays();
+        let name = body_of(id);
+        let overlay = overlays.entry(name.clone()).or_default();
+        if overlay.is_untouched() || overlay.serves_otherwise() {
+            return overlay.is_untouched();
+        }
+        let mut known = Known { real, overlay, world, core, now, place: Place::Guest(id, kind), name };
+        let answered = known.speculate(|known| {
+            guest::inside(known.world, core, id, now, |body, around| {
+                around.binds = &[];
+                double::answer(body, around, port, request).is_ok()
+            })
+        });
+        known.take_changes();
+        answered.is_ok_and(|(_, seen)| !known.overlay.affects(&seen))
     }
 
     fn overlays(&self) -> MutexGuard<'_, BTreeMap<String, Overlay>> {
