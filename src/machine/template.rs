@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 use serde_json::Value;
 
 use super::{Change, File, Machine, MachineError, SealedJson};
@@ -46,6 +46,7 @@ pub fn filled(name: &str, source: &str, variables: &SealedJson) -> Result<Sealed
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_syntax(whitespace());
+    environment.set_fuel(Some(FUEL));
     // Messages name the line and the variable, never a value.
     let template = environment.template_from_named_str(name, source).map_err(|reason| error(reason.to_string()))?;
     let render = |variables: &Value| {
@@ -53,6 +54,9 @@ pub fn filled(name: &str, source: &str, variables: &SealedJson) -> Result<Sealed
         match template.render_captured_to(Serde(variables), &mut text) {
             Ok(_) => Ok(String::from_utf8_lossy(&text.0).into_owned()),
             Err(_) if text.0.len() == LIMIT => Err(error(format!("it grew beyond {LIMIT} bytes"))),
+            Err(reason) if reason.kind() == ErrorKind::OutOfFuel => {
+                Err(error(format!("it does not end: more than {FUEL} steps; look at its loops")))
+            }
             Err(reason) => Err(error(reason.to_string())),
         }
     };
@@ -61,6 +65,8 @@ pub fn filled(name: &str, source: &str, variables: &SealedJson) -> Result<Sealed
 
 /// Longer no file becomes that is made of a template, in bytes.
 const LIMIT: usize = 16 << 20;
+/// More steps no template takes: a second or so of loops.
+const FUEL: u64 = 10_000_000;
 
 /// Text that is no longer than [`LIMIT`].
 struct Bounded(Vec<u8>);
@@ -129,6 +135,13 @@ mod tests {
     fn an_unknown_variable_is_an_error_with_its_line() {
         let error = filled("site.conf", "a\n{{ missing }}\n", &json!({}).into()).unwrap_err().to_string();
         assert!(error.contains("site.conf") && error.contains(":2"), "{error}");
+    }
+
+    #[test]
+    fn loops_without_end_are_ended() {
+        let loops = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
+        let error = filled("t", loops, &json!({}).into()).unwrap_err().to_string();
+        assert!(error.contains("more than 10000000 steps"), "{error}");
     }
 
     #[test]
