@@ -8,6 +8,7 @@
 //! ```
 
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -83,8 +84,10 @@ fn bootstrap(release: &str, root: &Path) -> Result<(), LabError> {
     let sources = sources(release)?;
     let mirror = sources.split_whitespace().nth(1).unwrap_or_default().to_owned();
     let include = format!("--include={PACKAGES}");
-    let mut debootstrap = Command::new("debootstrap");
-    run(debootstrap.args(["--variant=minbase", &include, release]).arg(root).arg(mirror))?;
+    // In a mount namespace of its own: what it mounts there ends with it, however it ends.
+    let mut debootstrap = Command::new("unshare");
+    debootstrap.args(["--mount", "--propagation", "private", "debootstrap", "--variant=minbase", &include, release]);
+    run(debootstrap.arg(root).arg(mirror))?;
     let list = root.join("etc/apt/sources.list");
     fs::write(&list, sources).map_err(LabError::at(&list))?;
     // Proxmox's templates leave to the node what belongs to it, too.
@@ -126,13 +129,13 @@ fn shift(plain: &Path, root: &Path) -> Result<(), LabError> {
     let keep = ["--numeric-owner", "--xattrs", "--xattrs-include=*"];
     let mut pack = Command::new("tar");
     // Device nodes are the container's business, and cannot be made there.
-    let pack = pack.arg("-C").arg(plain).args(keep).args(["--exclude=./dev/*", "-cf", "-", "."]);
+    let pack = pack.process_group(0).arg("-C").arg(plain).args(keep).args(["--exclude=./dev/*", "-cf", "-", "."]);
     let mut packing = pack.stdout(Stdio::piped()).spawn().map_err(|error| LabError::failed(what, error))?;
     let packed = packing.stdout.take().map_or_else(Stdio::null, Stdio::from);
     let mut unpack = Command::new("lxc-usernsexec");
     let map = format!("b:0:{FIRST_ID}:{IDS}");
     let unpack = unpack.args(["-m", &map, "--", "tar", "-C"]).arg(root).args(keep).args(["-xpf", "-"]).stdin(packed);
-    let unpacked = unpack.output().map_err(|error| LabError::failed(what, error))?;
+    let unpacked = unpack.process_group(0).output().map_err(|error| LabError::failed(what, error))?;
     let all = packing.wait().map_err(|error| LabError::failed(what, error))?;
     if !all.success() || !unpacked.status.success() {
         return Err(LabError::failed(what, super::program::last_lines(&String::from_utf8_lossy(&unpacked.stderr))));

@@ -201,8 +201,18 @@ impl Container {
     pub fn frozen<T>(&self, work: impl FnOnce() -> Result<T, LabError>) -> Result<T, LabError> {
         run(&mut self.lxc("lxc-freeze"))?;
         let done = work();
-        run(&mut self.lxc("lxc-unfreeze"))?;
-        done
+        let thawed = run(&mut self.lxc("lxc-unfreeze"));
+        let done = done?;
+        thawed.map(|_| done)
+    }
+
+    /// Lets its processes go on, if a crash left them standing still.
+    ///
+    /// # Errors
+    /// When it cannot be asked or thawed.
+    pub fn thaw(&self) -> Result<(), LabError> {
+        let state = run(self.lxc("lxc-info").args(["-s", "-H"]))?;
+        if state.trim() == "FROZEN" { run(&mut self.lxc("lxc-unfreeze")).map(drop) } else { Ok(()) }
     }
 
     /// A program inside, with a clean environment.
@@ -279,4 +289,17 @@ impl Stack {
         let lower: Vec<String> = self.lower.iter().rev().map(|dir| dir.display().to_string()).collect();
         format!("lowerdir={},upperdir={},workdir={}", lower.join(":"), self.upper.display(), self.work.display())
     }
+}
+
+/// The whole path of a directory in which layers can be put together.
+///
+/// # Errors
+/// When it is not there, or its name means something where layers are listed.
+pub(super) fn overlayable(dir: &Path) -> Result<PathBuf, LabError> {
+    let dir = dir.canonicalize().map_err(LabError::at(dir))?;
+    if dir.to_string_lossy().contains([':', ',', '\\', '"', ' ']) {
+        let reason = "a lab's directory has no `:`, `,`, `\\`, `\"` or space in its name: choose another";
+        return Err(LabError::failed(dir.display().to_string(), reason));
+    }
+    Ok(dir)
 }

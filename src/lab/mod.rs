@@ -20,6 +20,7 @@ mod node;
 mod program;
 mod store;
 mod throwaway;
+mod within;
 
 pub use base::Base;
 pub use container::{Container, Settings, Stack};

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::base::{FIRST_ID, IDS};
 use super::program::LabError;
 
 /// Programs, and the Debian packages that bring them.
@@ -19,6 +20,11 @@ const PROGRAMS: [(&str, &str); 8] = [
 /// Where programs are looked for.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// The ids that unprivileged containers have on this machine; `newuidmap` asks it of root too.
+fn ids() -> String {
+    format!("root:{FIRST_ID}:{IDS}")
+}
+
 /// Makes sure that this machine can run containers, with these programs (and their packages) beside the usual ones.
 ///
 /// # Errors
@@ -34,6 +40,10 @@ pub fn check(more: &[(&str, &str)]) -> Result<(), LabError> {
     packages.dedup();
     if !packages.is_empty() {
         missing.push(format!("what `apt-get install --no-install-recommends {}` brings", packages.join(" ")));
+    }
+    let mapped = |file: &str| std::fs::read_to_string(file).is_ok_and(|text| text.lines().any(|line| line == ids()));
+    if !["/etc/subuid", "/etc/subgid"].into_iter().all(mapped) {
+        missing.push(format!("the line `{}` in /etc/subuid and /etc/subgid (ids of unprivileged containers)", ids()));
     }
     if missing.is_empty() { Ok(()) } else { Err(LabError::Needs(missing.join(", and "))) }
 }

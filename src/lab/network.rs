@@ -85,6 +85,8 @@ const LINK: &str = "
         ip -n $1 link del up0 2>/dev/null || true
         number=0
         until ip link add phxl$number type veth peer name up0 netns $1 2>/dev/null; do
+            # Whatever else is in the way says so itself.
+            [ -e /sys/class/net/phxl$number ] || { ip link add phxl$number type veth peer name up0 netns $1; exit 1; }
             number=$((number + 1))
             if [ $number -gt 255 ]; then echo '256 labs run already' >&2; exit 1; fi
         done
@@ -96,7 +98,7 @@ const LINK: &str = "
         ip -n $1 route replace default via $2 dev up0
         ip route replace 198.18.$number.1/32 dev phxl$number src $2
         ip route replace 198.18.$number.0/24 via 198.18.$number.1 dev phxl$number src $2
-        ip netns exec $1 sysctl -qw net.ipv4.ip_forward=1
+        ip netns exec $1 sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
     fi
     echo $number";
 

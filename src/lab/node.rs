@@ -20,10 +20,11 @@ use std::time::Duration;
 use rustix::fs::FlockOperation;
 
 use super::base::{Base, FIRST_ID};
-use super::container::{Container, Settings};
+use super::container::{Container, Settings, overlayable};
 use super::network::{self, Network};
 use super::program::LabError;
 use super::store::Store;
+use super::within::within;
 use crate::host::interrupt::Interrupt;
 use crate::host::local::{Local, Paths};
 use crate::host::lock::FileLock;
@@ -60,11 +61,7 @@ impl Lab {
     ) -> Result<Lab, LabError> {
         super::check(&[("dnsmasq", "dnsmasq-base")])?;
         fs::create_dir_all(dir).map_err(LabError::at(dir))?;
-        let dir = dir.canonicalize().map_err(LabError::at(dir))?;
-        if dir.to_string_lossy().contains([':', ',', '\\', '"', ' ']) {
-            let reason = "a lab's directory has no `:`, `,`, `\\`, `\"` or space in its name: choose another";
-            return Err(LabError::failed(dir.display().to_string(), reason));
-        }
+        let dir = overlayable(dir)?;
         let lock = lock(&dir)?;
         let network = Network::of(&dir);
         let machines = dir.join("machines");
@@ -89,6 +86,10 @@ impl Lab {
     /// When another process uses it, or something cannot be removed.
     pub fn reset(dir: &Path) -> Result<bool, LabError> {
         let Ok(dir) = dir.canonicalize() else { return Ok(false) };
+        // Nothing but a lab is believed to be one.
+        if !dir.join("lock").is_file() || !Store::is_in(&dir) {
+            return Ok(false);
+        }
         let _lock = lock(&dir)?;
         let network = Network::of(&dir);
         let machines = machines(&dir, &network)?;
@@ -226,7 +227,12 @@ impl Lab {
             if !machine.is_running()? {
                 continue;
             }
-            if running.contains(&id) { _ = alive.insert(id) } else { machine.kill()? }
+            if !running.contains(&id) {
+                machine.kill()?;
+                continue;
+            }
+            machine.thaw()?;
+            alive.insert(id);
         }
         for name in self.store.names()?.iter().filter(|name| !names.contains(*name)) {
             self.forget(name)?;
@@ -297,7 +303,8 @@ fn told<T>(result: Result<T, LabError>) -> Result<T, HostError> {
 
 fn lock(dir: &Path) -> Result<File, LabError> {
     let path = dir.join("lock");
-    let file = File::create(&path).map_err(LabError::at(&path))?;
+    let opened = File::options().write(true).create(true).truncate(false).open(&path);
+    let file = opened.map_err(LabError::at(&path))?;
     let held = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
     let used = || {
         let by = FileLock::holder(&dir.join("world.lock")).map(|by| format!(": {by}")).unwrap_or_default();
@@ -355,31 +362,39 @@ fn literal(url: &str) -> Option<SocketAddr> {
 
 /// Writes one of Proxmox's files, unless the container keeps it.
 fn put(root: &Path, file: &StartFile, owner: u32) -> Result<(), LabError> {
-    let below = |path: &str| root.join(path.trim_start_matches('/'));
-    if below(&file.ignored_by()).exists() || !below(file.directory()).is_dir() {
+    let below = |path: &str| within(root, Path::new(path));
+    if below(&file.ignored_by())?.exists() || !below(file.directory())?.is_dir() {
         return Ok(());
     }
-    // A link would lead out of the container's root from here: it is replaced.
-    let there = below(file.path);
+    // A link itself is replaced.
+    let there = entry(root, file.path)?;
     let is_file = there.symlink_metadata().is_ok_and(|found| found.is_file());
     let old = if is_file { fs::read_to_string(&there).unwrap_or_default() } else { String::new() };
     replace(root, file.path, owner, &file.over(&old))
 }
 
 fn replace(root: &Path, path: &str, owner: u32, text: &str) -> Result<(), LabError> {
-    let there = root.join(path.trim_start_matches('/'));
+    let there = entry(root, path)?;
     let _absent = fs::remove_file(&there);
     fs::write(&there, text).map_err(LabError::at(&there))?;
     chown(&there, Some(owner), Some(owner)).map_err(LabError::at(&there))
 }
 
+/// Where the directory entry of this path is.
+fn entry(root: &Path, path: &str) -> Result<PathBuf, LabError> {
+    let path = Path::new(path);
+    let above = within(root, path.parent().unwrap_or(Path::new("/")))?;
+    Ok(above.join(path.file_name().unwrap_or_default()))
+}
+
 fn make_dirs(root: &Path, path: &str, owner: u32) -> Result<(), LabError> {
-    let mut there = root.to_owned();
+    let mut there = PathBuf::from("/");
     for name in path.split('/').filter(|name| !name.is_empty()) {
         there.push(name);
-        if there.symlink_metadata().is_err() {
-            fs::create_dir(&there).map_err(LabError::at(&there))?;
-            chown(&there, Some(owner), Some(owner)).map_err(LabError::at(&there))?;
+        let below = within(root, &there)?;
+        if !below.exists() {
+            fs::create_dir(&below).map_err(LabError::at(&below))?;
+            chown(&below, Some(owner), Some(owner)).map_err(LabError::at(&below))?;
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! Programs of this machine, and why something of a lab did not work.
 
 use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -50,7 +51,9 @@ const LAST_LINES: usize = 5;
 /// When it cannot be started or fails: with the last lines that it said.
 pub(super) fn run(command: &mut Command) -> Result<String, LabError> {
     let what = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output().map_err(|error| LabError::failed(&what, error))?;
+    // Ctrl-C at the terminal is for phoenix, which ends what it does in its own order.
+    let output =
+        command.process_group(0).stdin(Stdio::null()).output().map_err(|error| LabError::failed(&what, error))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

@@ -51,6 +51,11 @@ impl Store {
         Ok(store)
     }
 
+    /// Whether a directory holds what a lab keeps.
+    pub(super) fn is_in(dir: &Path) -> bool {
+        dir.join("insides").is_dir() && dir.join("layers").is_dir()
+    }
+
     /// An inside, if it is there.
     pub(super) fn get(&self, name: &str) -> Result<Option<Inside>, LabError> {
         let path = self.path(name);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::fs::FlockOperation;
 
 use super::base::Base;
-use super::container::{Container, Settings, Stack};
+use super::container::{Container, Settings, Stack, overlayable};
 use super::network;
 use super::program::{LabError, run};
 use crate::model::{GuestId, GuestKind};
@@ -23,7 +23,7 @@ use crate::op::Place;
 const FIRST_ID: u32 = 990_000;
 const SLOTS: u32 = 250;
 /// The file that the kernel holds for whoever has a slot.
-const LOCKS: &str = "/run/lock/phoenix-throwaway";
+const LOCKS: &str = "/run/phoenix/throwaway";
 /// LXC's own directory: the channel of production finds the container without being told where.
 const HOME: &str = "/var/lib/lxc";
 /// Longest wait for a boot; a boot takes less than a second.
@@ -52,7 +52,8 @@ impl Throwaway {
     pub fn boot(base: &Base, work: &Path) -> Result<Throwaway, LabError> {
         super::check(&[])?;
         let (slot, slot_lock) = take_slot()?;
-        let dir = work.join(directory(slot));
+        fs::create_dir_all(work).map_err(LabError::at(work))?;
+        let dir = overlayable(work)?.join(directory(slot));
         slot_lock.note(&dir)?;
         let id = GuestId::try_from(FIRST_ID + slot).map_err(|error| LabError::failed("a container's id", error))?;
         let name = id.to_string();
