@@ -1,7 +1,7 @@
 //! Real insides for containers of an emulated node.
 //!
 //! The world decides: which guests there are, what may be done to them, what is refused. Where it has [`Bodies`], what
-//! happens to a container's inside happens to a real one too, in the same order ([`super::record::Edit`]), and whoever acts
+//! happens to a container's inside happens to a real one too, in the same order (`record::Edit`), and whoever acts
 //! inside acts there. Without, the model is all there is.
 
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! What an editor asks about a script: what fits here, what this is, where it comes from. Pure functions of a library,
 //! a text and an offset in it.
 //!
-//! Nothing here needs a text that parses: it looks at words ([`tokens`]), and only the metadata, which stands before
+//! Nothing here needs a text that parses: it looks at words (`tokens`), and only the metadata, which stands before
 //! the functions, is compiled. The tables are those of the engine and of the linter.
 //!
 //! | file | what |
