@@ -27,8 +27,18 @@ use crate::support::container::cache;
 const BESIDE: usize = 3;
 
 /// Scripts that a container shows.
-const HERE: [&str; 9] =
-    ["base_setup", "docker", "step_ca", "step_cli", "traefik", "trusted_ca", "ca", "gateway", "router"];
+const HERE: [&str; 10] = [
+    "base_setup",
+    "docker",
+    "step_ca",
+    "step_cli",
+    "traefik",
+    "trusted_ca",
+    "python_api_service",
+    "ca",
+    "gateway",
+    "router",
+];
 /// Scripts that no container of this machine can show, and a word of why. Their own tests are in modelled guests, as
 /// those of scripts in neither list, whose programs and models come from vendors alone.
 const NOT_HERE: [(&str, &str); 2] = [("nvidia", "driver"), ("portainer", "registry")];
